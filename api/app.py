@@ -1,0 +1,58 @@
+"""The FastAPI application: routes, problem documents, and the supervisor that runs beside them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from api import problems
+from api.auth import require_token
+from api.routes import experiments
+from api.settings import ApiSettings
+from orchestrator.ray_cluster import Cluster
+from orchestrator.store import Store
+from orchestrator.supervisor import Executor, Supervisor
+
+
+def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastAPI:
+    """The application of one installation; `executor` is where attempts run, by default the Ray cluster of the settings."""
+    service = settings.service
+    service.home.mkdir(parents=True, exist_ok=True)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        store = Store(service.database_url)
+        supervisor = Supervisor(store, executor or Cluster(service.ray_address), service.tracking_uri, service.max_running)
+        app.state.store, app.state.supervisor = store, supervisor
+        supervisor.start()
+        yield
+        supervisor.end()
+        store.close()
+
+    def token(request: Request) -> None:
+        require_token(settings.token, request)
+
+    app = FastAPI(
+        title="relearn",
+        summary="Trains neural networks by forgetting and relearning, and measures what they learned.",
+        lifespan=lifespan,
+        dependencies=[Depends(token)],
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.allowed_hosts))
+    app.add_exception_handler(problems.ApiProblem, problems.answer)
+    app.add_exception_handler(HTTPException, problems.answer_http)
+    app.add_exception_handler(RequestValidationError, problems.answer_invalid)
+    app.add_exception_handler(Exception, problems.answer_unexpected)
+    app.include_router(experiments.router)
+
+    @app.get("/healthz", tags=["service"])
+    def healthz(request: Request) -> dict[str, Any]:
+        """That the API, its database and its supervisor are up, and where the dashboards are."""
+        request.app.state.store.experiments(limit=1)
+        return {"status": "ok", "supervisor": request.app.state.supervisor.alive, "links": settings.links}
+
+    return app

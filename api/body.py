@@ -1,0 +1,72 @@
+"""A request body as JSON, strictly: one that is not plain, finite, unambiguous JSON is refused before it is read further."""
+
+import json
+from typing import Any, NoReturn
+
+from fastapi import Request
+
+from api.problems import ApiProblem
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 32
+
+
+async def read_json(request: Request) -> tuple[Any, bytes]:
+    """The parsed body and its bytes. Raises ApiProblem (413 too large, 400 not such JSON)."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise ApiProblem(413, "BODY_TOO_LARGE", "Body too large", f"a spec has at most {MAX_BYTES} bytes")
+        chunks.append(chunk)
+    raw = b"".join(chunks)
+    return parse(raw), raw
+
+
+def parse(raw: bytes) -> Any:
+    """`raw` as JSON. Raises ApiProblem for bad UTF-8, NaN, repeated names, lone surrogates, and nesting beyond MAX_DEPTH."""
+    try:
+        text = raw.decode()
+        if _depth(text) > MAX_DEPTH:
+            _refuse(f"it is nested deeper than {MAX_DEPTH} levels")
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        _refuse(f"it is not valid Unicode: {error}")
+    except ValueError as error:
+        _refuse(str(error))
+    return value
+
+
+def _refuse(why: str) -> NoReturn:
+    raise ApiProblem(400, "INVALID_JSON", "Not valid JSON", f"The body cannot be read as JSON: {why}.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{repeated!r} stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest

@@ -1,0 +1,172 @@
+"""The command `relearn`. All but `up` and `run`, which start the parts, use only the API."""
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from api import local, show
+from api.client import Client, Refused
+from orchestrator.settings import Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 for success, 1 when an experiment or the service failed, 2 when the request was wrong."""
+    options = _parser().parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        code: int = options.command(options, console)
+        return code
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    except httpx.TransportError as error:
+        print(f"no relearn server answers ({error}): start one with `relearn up`, or set RELEARN_URL", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="relearn", description="Train by forgetting and relearning, and measure what was learned."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        return sub
+
+    command("up", _up, "start Ray, MLflow and the API on this machine, until Ctrl-C")
+    run = command("run", _run, "start everything, run a spec, print its results, stop what was started")
+    run.add_argument("spec", type=Path)
+    submit = command("submit", _submit, "post a spec")
+    submit.add_argument("spec", type=Path)
+    command("list", _list, "the newest experiments")
+    for name, function, text in (
+        ("watch", _watch, "follow an experiment to its end"),
+        ("cancel", _cancel, "end an experiment; what is committed stays"),
+    ):
+        command(name, function, text).add_argument("experiment")
+    results = command("results", _results, "the table of results so far")
+    results.add_argument("experiment")
+    results.add_argument("--all", action="store_true", help="every score, not only the headlines")
+    results.add_argument("--json", action="store_true", help="the tidy rows")
+    return parser
+
+
+def _up(options: argparse.Namespace, console: Console) -> int:
+    home = Settings.from_environment().home
+    if links := local.running(home):
+        console.print(f"already running from {home}: {links['api']}")
+        return 1
+    stack = local.Stack(home)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        console.print("starting Ray, MLflow and the API ...")
+        stack.start()
+        stack.wait_for_mlflow()
+        _say_links(stack, console)
+        console.print("Ctrl-C stops them.")
+        while not stopped.wait(1.0):
+            stack.check()
+    finally:
+        console.print("stopping ...")
+        stack.stop()
+    return 0
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    spec = _read(options.spec)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    home = Settings.from_environment().home
+    links = local.running(home)
+    stack = None
+    began = time.monotonic()
+    try:
+        if links is None:
+            console.print("starting Ray, MLflow and the API ...")
+            stack = local.Stack(home)
+            stack.start()
+            links = stack.links
+        client = Client(links["api"])
+        posted = client.submit(spec)
+        _say_posted(posted, console)
+        view = show.follow(client.watch(posted["id"]), console)
+        console.print(show.results_table(client.results(posted["id"])))
+        console.print(f"{view['state'].lower()} after {time.monotonic() - began:.0f} s; addresses while `relearn up` runs:")
+        _say_links(stack, console, links)
+        return 0 if view["state"] == "SUCCEEDED" else 1
+    finally:
+        if stack is not None:
+            stack.stop()
+
+
+def _submit(options: argparse.Namespace, console: Console) -> int:
+    posted = Client().submit(_read(options.spec))
+    _say_posted(posted, console)
+    return 0
+
+
+def _list(options: argparse.Namespace, console: Console) -> int:
+    for row in Client().experiments():
+        console.print(f"{row['id']}  {row['state']:<10} {row['created_at']}  {row['name']}")
+    return 0
+
+
+def _watch(options: argparse.Namespace, console: Console) -> int:
+    view = show.follow(Client().watch(options.experiment), console)
+    return 0 if view["state"] == "SUCCEEDED" else 1
+
+
+def _results(options: argparse.Namespace, console: Console) -> int:
+    rows = Client().results(options.experiment)
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        console.print(show.results_table(rows, everything=options.all))
+    return 0
+
+
+def _cancel(options: argparse.Namespace, console: Console) -> int:
+    console.print(Client().cancel(options.experiment)["state"].lower())
+    return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        spec: dict[str, Any] = json.loads(path.read_text())
+        return spec
+    except (OSError, ValueError) as error:
+        raise Refused({"title": f"{path} cannot be read", "detail": str(error)}) from error
+
+
+def _say_posted(posted: dict[str, Any], console: Console) -> None:
+    console.print(f"experiment {posted['id']}")
+    for kind, counts in posted["plan"].items():
+        numbers = f"{counts['requested']} requested, {counts['unique']} unique, {counts['cached']} done before"
+        console.print(f"  {kind}s: {numbers}")
+
+
+def _say_links(stack: local.Stack | None, console: Console, links: dict[str, str] | None = None) -> None:
+    links = links or (stack.links if stack else {})
+    console.print(f"  API docs       {links['api']}/docs")
+    console.print(f"  MLflow         {links['mlflow']}")
+    console.print(f"  Ray dashboard  {links['ray']}" + (f"   (token: {stack.token_path})" if stack else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""All parts on this machine: Ray with its dashboard, MLflow with its UI, and the API, each a child process on loopback.
+
+Ports are the usual ones where they are free and others where not; `services.json` in the home folder says which.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from api.client import Client, Refused
+
+START_S = 120.0
+STOP_S = 30.0
+
+
+class Stack:
+    """The running parts. `start()` returns when the API answers; Ray and MLflow may need a few seconds more."""
+
+    def __init__(self, home: Path, cpus: int | None = None) -> None:
+        self._home, self._cpus = home, cpus
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: list[IO[bytes]] = []
+        self.links: dict[str, str] = {}
+
+    @property
+    def token_path(self) -> Path:
+        """The file with the token that the Ray dashboard asks for."""
+        return self._home / "ray_token"
+
+    def start(self) -> None:
+        """Raises RuntimeError, with the tail of its log, for a part that ends at its start."""
+        (self._home / "logs").mkdir(parents=True, exist_ok=True)
+        if not self.token_path.exists():
+            descriptor = os.open(self.token_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+        ports = {"api": _port(8000), "mlflow": _port(5000), "ray": _port(8265)}
+        self.links = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        environment = os.environ | {
+            "RELEARN_HOME": str(self._home),
+            "RELEARN_TRACKING_URI": self.links["mlflow"],
+            "RELEARN_RAY_ADDRESS": self.links["ray"],
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.token_path),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+            "RAY_worker_niceness": "0",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._spawn("ray", _ray_command(ports["ray"], self._cpus), environment)
+        self._spawn("api", [sys.executable, "-m", "api", "--port", str(ports["api"])], environment)
+        self._spawn("mlflow", _mlflow_command(ports["mlflow"], self._home), environment)
+        self._wait("api", lambda: Client(self.links["api"]).health()["status"] == "ok")
+        (self._home / "services.json").write_text(json.dumps(self.links | {"pid": os.getpid()}, indent=1))
+
+    def check(self) -> None:
+        """Raises RuntimeError, with the tail of its log, when a part has ended by itself."""
+        for name, child in self._children.items():
+            if child.poll() is not None:
+                raise RuntimeError(f"{name} ended with code {child.returncode}:\n{self._tail(name)}")
+
+    def wait_for_mlflow(self) -> None:
+        """Returns when the MLflow UI answers."""
+        self._wait("mlflow", lambda: httpx.get(f"{self.links['mlflow']}/health", timeout=5).is_success)
+
+    def stop(self) -> None:
+        """Ends what was started, children's children too, and returns when they are gone."""
+        (self._home / "services.json").unlink(missing_ok=True)
+        for child in self._children.values():
+            _signal_group(child, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        for child in self._children.values():
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _signal_group(child, signal.SIGKILL)
+                child.wait()
+        for log in self._logs:
+            log.close()
+
+    def pids(self) -> dict[str, int]:
+        """Process id by part."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        log = (self._home / "logs" / f"{name}.log").open("ab")
+        self._logs.append(log)
+        self._children[name] = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _wait(self, name: str, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                if ready():
+                    return
+            except (httpx.HTTPError, Refused, ValueError):
+                pass
+            time.sleep(0.1)
+        raise RuntimeError(f"{name} did not answer within {START_S:.0f} s:\n{self._tail(name)}")
+
+    def _tail(self, name: str) -> str:
+        lines = (self._home / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
+        return "\n".join(lines[-15:])
+
+
+def running(home: Path) -> dict[str, str] | None:
+    """The addresses of a stack that already runs from `home`, or None."""
+    try:
+        links: dict[str, str] = json.loads((home / "services.json").read_text())
+        Client(links["api"]).health()
+    except (OSError, ValueError, KeyError, httpx.HTTPError, Refused):
+        return None
+    return links
+
+
+def _ray_command(dashboard_port: int, cpus: int | None) -> list[str]:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+    command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}", f"--port={_port(6390)}"]
+    command.append(f"--object-store-memory={512 * 1024**2}")
+    if sys.platform == "linux":
+        command.append("--node-ip-address=127.0.0.2")  # Ray replaces 127.0.0.1 by an outside address, but not this one
+    return command + ([f"--num-cpus={cpus}"] if cpus else [])
+
+
+def _mlflow_command(port: int, home: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")),
+    ]
+
+
+def _port(preferred: int) -> int:
+    """`preferred` if it is free on loopback, else any free one above the range that Ray's workers use."""
+    return next(port for port in itertools.chain([preferred], range(20_000, 30_000)) if _free(port))
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    with socket.socket() as probe:  # a server on all addresses leaves loopback bindable
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)

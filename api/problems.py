@@ -1,0 +1,58 @@
+"""Errors as RFC 9457 problem documents; the body never echoes a stack trace."""
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+
+class ApiProblem(Exception):  # noqa: N818  RFC 9457's word
+    """An answer that is not a success: `code` is stable, `detail` is for people."""
+
+    def __init__(self, status: int, code: str, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.title, self.detail, self.errors = status, code, title, detail, errors
+
+
+def not_found(what: str) -> ApiProblem:
+    return ApiProblem(404, "NOT_FOUND", "Not found", f"{what} does not exist; GET /experiments lists those that do")
+
+
+async def answer(request: Request, problem: Exception) -> JSONResponse:
+    """The problem document of an ApiProblem."""
+    assert isinstance(problem, ApiProblem)
+    body = {
+        "type": f"/docs/problems#{problem.code.lower().replace('_', '-')}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "instance": request.url.path,
+    }
+    if problem.errors is not None:
+        body["errors"] = problem.errors
+    return JSONResponse(body, problem.status, media_type="application/problem+json")
+
+
+async def answer_http(request: Request, error: Exception) -> JSONResponse:
+    """The problem document of what the framework itself refuses (no such route, method not allowed)."""
+    assert isinstance(error, HTTPException)
+    problem = ApiProblem(error.status_code, "HTTP_ERROR", str(error.detail), str(error.detail))
+    document = await answer(request, problem)
+    document.headers.update(error.headers or {})
+    return document
+
+
+async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    """The problem document of a query or path parameter that does not fit."""
+    assert isinstance(error, RequestValidationError)
+    errors = [{"parameter": str(each["loc"][-1]), "message": str(each["msg"])} for each in error.errors()]
+    problem = ApiProblem(422, "INVALID_PARAMETER", "Invalid parameter", f"{len(errors)} problem(s) found", errors)
+    return await answer(request, problem)
+
+
+async def answer_unexpected(request: Request, error: Exception) -> JSONResponse:
+    """The problem document of our own mistake; the log has the trace."""
+    return await answer(request, ApiProblem(500, "INTERNAL", "Internal error", "The server's log says more."))

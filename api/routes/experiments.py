@@ -1,0 +1,153 @@
+"""POST and GET /experiments, their results, events and cancellation."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from api import body
+from api.problems import ApiProblem, not_found
+from orchestrator import plan as planning
+from orchestrator import results
+from orchestrator.checks import InvalidSpec, check
+from orchestrator.spec import ExperimentSpec
+from orchestrator.store import LIVE, TERMINAL, KeyReused, Row, Store
+from orchestrator.supervisor import Supervisor
+
+router = APIRouter(tags=["experiments"])
+
+STREAM_S = 1.0
+"""How often a progress stream looks for news."""
+
+
+def store_of(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
+
+
+def supervisor_of(request: Request) -> Supervisor:
+    supervisor: Supervisor = request.app.state.supervisor
+    return supervisor
+
+
+TheStore = Annotated[Store, Depends(store_of)]
+TheSupervisor = Annotated[Supervisor, Depends(supervisor_of)]
+
+
+def experiment_of(experiment_id: str, store: TheStore) -> Row:
+    row = store.experiment(experiment_id)
+    if row is None:
+        raise not_found(f"experiment {experiment_id!r}")
+    return row
+
+
+TheExperiment = Annotated[Row, Depends(experiment_of)]
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": ExperimentSpec.model_json_schema()}}}}
+
+
+@router.post("/experiments", status_code=202, openapi_extra=_BODY)
+async def submit(
+    request: Request,
+    response: Response,
+    store: TheStore,
+    supervisor: TheSupervisor,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> dict[str, Any]:
+    """Accepts an experiment and starts it when its turn comes. Lists every problem of a spec that is wrong.
+
+    The same Idempotency-Key with the same body gives the first answer's experiment again.
+    """
+    raw, text = await body.read_json(request)
+
+    def accept() -> tuple[Row, bool]:
+        spec = check(raw)
+        digest = hashlib.sha256(text).hexdigest()
+        plan = planning.plan(spec)
+        identity, new = store.submit(spec.name, spec.model_dump(mode="json"), plan, idempotency_key, digest)
+        row = store.experiment(identity)
+        assert row is not None
+        return row, new
+
+    try:
+        experiment, new = await run_in_threadpool(accept)
+    except InvalidSpec as error:
+        problems = [problem.as_json() for problem in error.problems]
+        detail = f"{len(problems)} problem(s) found; nothing was stored"
+        raise ApiProblem(422, "INVALID_SPEC", "The experiment's spec is invalid", detail, problems) from error
+    except KeyReused as error:
+        raise ApiProblem(422, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key reused", str(error)) from error
+    supervisor.wake()
+    response.headers["Location"] = f"/experiments/{experiment['id']}"
+    if not new:
+        response.headers["Idempotency-Replayed"] = "true"
+    return results.summary(experiment) | {"plan": experiment["plan"]}
+
+
+@router.get("/experiments")
+def list_experiments(store: TheStore, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
+    """The newest experiments."""
+    return {"items": [results.summary(row) for row in store.experiments(limit=limit)]}
+
+
+@router.get("/experiments/{experiment_id}")
+def show(experiment: TheExperiment, store: TheStore) -> dict[str, Any]:
+    """State, progress, and where each arm and seed stands."""
+    return results.view(store, experiment)
+
+
+@router.get("/experiments/{experiment_id}/spec")
+def spec(experiment: TheExperiment) -> dict[str, Any]:
+    """The spec with everything filled in that was not given."""
+    resolved: dict[str, Any] = experiment["spec"]
+    return resolved
+
+
+@router.get("/experiments/{experiment_id}/results")
+def result_rows(experiment: TheExperiment, store: TheStore) -> dict[str, Any]:
+    """Tidy rows of what was measured so far: arm, seed, generation, evaluator, dataset, metric, value, low, high, n."""
+    return {"state": experiment["state"], "rows": list(results.result_rows(store, experiment))}
+
+
+@router.get("/experiments/{experiment_id}/events")
+async def events(experiment: TheExperiment, store: TheStore) -> StreamingResponse:
+    """A stream of server-sent events: `progress` with the experiment's view whenever it changes, `end` after the last."""
+    return StreamingResponse(_stream(store, experiment["id"]), media_type="text/event-stream")
+
+
+@router.post("/experiments/{experiment_id}/cancel", status_code=202)
+def cancel(experiment: TheExperiment, store: TheStore, supervisor: TheSupervisor) -> dict[str, Any]:
+    """Ends the experiment; generations that are committed stay and are found again by the next experiment that needs them."""
+    if experiment["state"] in TERMINAL:
+        detail = f"it is {experiment['state']} already"
+        raise ApiProblem(409, "ALREADY_ENDED", "The experiment has ended", detail)
+    store.move(experiment["id"], "CANCELLING" if experiment["state"] in LIVE else "CANCELLED")
+    supervisor.wake()
+    current = store.experiment(experiment["id"])
+    assert current is not None
+    return results.summary(current)
+
+
+async def _stream(store: Store, identity: str) -> AsyncIterator[str]:
+    last = None
+    silent_s = 0.0
+    while True:
+        row = await run_in_threadpool(store.experiment, identity)
+        assert row is not None
+        view = await run_in_threadpool(results.view, store, row)
+        told = {key: value for key, value in view.items() if key != "progress"} | {"epochs": view["progress"]["epochs_done"]}
+        if told != last:
+            last, silent_s = told, 0.0
+            yield f"event: progress\ndata: {json.dumps(view)}\n\n"
+        if row["state"] in TERMINAL:
+            yield "event: end\ndata: {}\n\n"
+            return
+        silent_s += STREAM_S
+        if silent_s >= 15:
+            silent_s = 0.0
+            yield ": keep-alive\n\n"
+        await asyncio.sleep(STREAM_S)

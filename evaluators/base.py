@@ -1,0 +1,73 @@
+"""What every evaluator is: a frozen spec with one verb, `run(model, source, target) -> EvalResult`.
+
+A frozen network in, numbers out. An evaluator never sees an optimizer of the backbone, a method, a path, Ray or
+MLflow. Its random draws are addressed by its own `seed` (trainer.core.seeding), so every checkpoint is judged on
+the same episodes and batches.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Annotated, ClassVar, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from torch import nn
+
+from trainer.core.data import AnyData, Dataset
+
+T = TypeVar("T")
+
+
+def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """`values` as they are. Raises ValueError where one is listed twice: its scores would share a name."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{value!r} is listed twice: keep it once")
+    return values
+
+
+class Score(BaseModel):
+    """One number with the number of things it averages and, where it is stochastic, its 95 % interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+
+
+class EvalResult(BaseModel):
+    """`scores` by metric name (flat, e.g. `5shot/acc`) and `curves`: the series behind them, for figures."""
+
+    model_config = ConfigDict(frozen=True)
+
+    scores: dict[str, Score]
+    curves: dict[str, list[float]] = {}
+
+
+class Evaluator(BaseModel, ABC):
+    """Base of all evaluators. `version` is raised by hand when the meaning of a score changes; it is part of the
+    content key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: ClassVar[int] = 1
+
+    def problems(self, target: AnyData) -> list[tuple[str, str]]:
+        """What makes `target` unable to feed this evaluator: (field, message) pairs, read before any pixel is."""
+        return []
+
+    @abstractmethod
+    def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
+        """Judges `model` (already in eval mode) trained on `source`, on `target` (`source` itself unless it
+        is a TransferEvaluator)."""
+
+
+class TransferEvaluator(Evaluator):
+    """Base of the evaluators that judge on other data than the network was trained on, once per target."""
+
+    targets: Annotated[
+        tuple[str, ...],
+        # not strict, because JSON has no tuples
+        Field(min_length=1, strict=False, description="names of the data sets to transfer to"),
+        AfterValidator(distinct),
+    ]

@@ -1,0 +1,342 @@
+"""One attempt at one experiment, run as a Ray Job: `python -m orchestrator.driver EXPERIMENT ATTEMPT`.
+
+It trains what is not trained, evaluates what is not evaluated, and writes everything to the database as it happens. It can
+be killed anywhere: the next attempt asks the database what is done and does the rest.
+"""
+
+import argparse
+import logging
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import ray
+
+from orchestrator import plan as planning
+from orchestrator import ray_board, ray_train, ray_tune
+from orchestrator.checks import check
+from orchestrator.plan import Node, Segment
+from orchestrator.publish import Publisher
+from orchestrator.settings import Settings
+from orchestrator.store import Claim, Store
+from orchestrator.tracking import OUTAGE, Tracker
+from trainer.core import checkpoint
+
+log = logging.getLogger("relearn.driver")
+
+HEARTBEAT_S = 5.0
+PUBLISH_S = 2.0
+
+
+class Driver:
+    """Holds what one attempt knows; the database holds what matters."""
+
+    def __init__(self, settings: Settings, experiment: str, attempt: int) -> None:
+        self._settings, self._experiment, self._attempt = settings, experiment, attempt
+        self._store = Store(settings.database_url)
+        row = self._store.experiment(experiment)
+        if row is None:
+            raise ValueError(f"there is no experiment {experiment!r} in the database")
+        self._spec = check(row["spec"])
+        self._plan = planning.plan(self._spec)
+        self._name = f"{self._spec.name}-{experiment}-a{attempt}"
+        self._tracker = Tracker(settings.tracking_uri)
+        self._publisher = Publisher(self._store, self._tracker, row, self._spec)
+        self._claims: dict[str, Claim] = {}
+        self._done = {key for key, node in self._store.nodes_of(experiment).items() if node["state"] == "SUCCEEDED"}
+        self._failed: dict[str, str] = {}
+        """Reason by key of every node that failed or was skipped because another did."""
+        self._to_commit: queue.SimpleQueue[Node] = queue.SimpleQueue()
+        self._uncommitted: set[str] = set()
+        self._lost_lanes: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._finishing = threading.Event()
+
+    def run(self) -> None:
+        """Does everything that is left, then records how the experiment ended."""
+        self._store.move(self._experiment, "RUNNING", attempt=self._attempt)
+        background = [self._in_background(self._tend), self._in_background(self._publish)]
+        self._train()
+        self._evaluate()
+        self._finishing.set()
+        background[1].join()
+        if self._stopping.is_set():
+            return
+        skipped = [key for key, reason in self._failed.items() if reason == "DEPENDENCY"]
+        self._store.release(self._experiment, skipped)
+        if self._failed:
+            reason = next((each for each in self._failed.values() if each != "DEPENDENCY"), "DEPENDENCY")
+            message = f"{len(self._failed)} of {len(self._plan.nodes)} nodes failed or were skipped; the rest is complete"
+            self._store.move(self._experiment, "FAILED", attempt=self._attempt, reason=reason, message=message)
+        else:
+            self._store.move(self._experiment, "SUCCEEDED", attempt=self._attempt)
+        self._clean_up()
+
+    def leave(self) -> NoReturn:
+        """Ends the attempt without an outcome; what is done stays done."""
+        self._stopping.set()
+        sys.exit(0)
+
+    # --- training ---
+
+    def _train(self) -> None:
+        todo = {key for key, node in self._plan.nodes.items() if node.kind == "generation"} - self._done
+        for key in [key for key in self._plan.nodes if key in todo]:
+            if self._finished_on_disk(key) and self._claim(key):
+                self._generation_done(key)
+        todo -= self._done
+        if not todo:
+            return
+        lanes = ray_train.Lanes(
+            self._name,
+            self._lane_count(planning.segments(self._plan, todo)),
+            self._spec.resources,
+            self._settings.storage,
+            on_lane_lost=lambda lane, why: self._lost_lanes.put((lane, why)),
+        )
+        if lanes.count == 0:
+            need = f"{self._spec.resources.cpus} CPUs and {self._spec.resources.gpus:g} GPUs"
+            self._fail(todo, "NO_CAPACITY", f"no node of the Ray cluster has {need} for a training worker")
+            return
+        lanes.start()
+        alive, in_flight = lanes.count, set[str]()
+        while not self._stopping.is_set():
+            left = todo - self._done - self._failed.keys()
+            if not left:
+                break
+            for segment in planning.segments(self._plan, left - in_flight):
+                if (segment.parent is None or segment.parent in self._done) and self._claim_all(segment):
+                    lanes.offer([self._task(segment)])
+                    in_flight |= {node.key for node in segment.nodes}
+            for message in lanes.drain(timeout_s=0.5):
+                self._receive(message)
+            while not self._lost_lanes.empty():
+                lane, why = self._lost_lanes.get()
+                alive -= 1
+                if task := lanes.abandon(lane):
+                    self._fail(set(task.keys) - self._done, "WORKER_LOST", why)
+                if alive == 0:
+                    self._fail(todo - self._done, "WORKER_LOST", why)
+        if not self._stopping.is_set():
+            lanes.close()
+
+    def _receive(self, message: ray_board.Message) -> None:
+        match message:
+            case ray_board.EpochDone(key, row):
+                self._store.add_epochs([{"key": key, **_finite(row)}])
+            case ray_board.GenerationDone(key):
+                self._generation_done(key)
+            case ray_board.SegmentFailed(task, reason, text):
+                log.error("%s: %s", reason, text)
+                self._fail(set(task.keys) - self._done, reason, text)
+            case ray_board.Resumed(key, epoch, bitwise):
+                how = "bitwise" if bitwise else "statistically: threads, device or torch changed"
+                log.warning("%s resumed after epoch %d (%s)", self._plan.nodes[key].title, epoch, how)
+
+    def _generation_done(self, key: str) -> None:
+        if key not in self._done and key in self._claims:
+            self._done.add(key)
+            self._uncommitted.add(key)
+            self._to_commit.put(self._plan.nodes[key])
+
+    def _task(self, segment: Segment) -> ray_board.Task:
+        first = segment.nodes[0]
+        arm = next(arm for arm in self._spec.arms if arm.name == first.arm)
+        parent = str(self._checkpoint(segment.parent)) if segment.parent else None
+        spec = self._spec.train_spec(arm, first.seed).model_dump_json()
+        keys = tuple(node.key for node in segment.nodes)
+        return ray_board.Task(spec, first.generation, keys, parent, str(self._settings.storage))
+
+    def _lane_count(self, chains: list[Segment]) -> int:
+        """As many as can run at the same time: chains that nothing continues, and workers that the cluster can hold."""
+        continued = {chain.parent for chain in chains}
+        widest = sum(chain.key not in continued for chain in chains)
+        return min(widest, ray_train.capacity(self._spec.resources))
+
+    # --- evaluation ---
+
+    def _evaluate(self) -> None:
+        waiting = {key: node for key, node in self._plan.nodes.items() if node.kind == "evaluation" and key not in self._done}
+        for key, node in list(waiting.items()):
+            if node.parent in self._failed:
+                self._failed[key] = "DEPENDENCY"
+                del waiting[key]
+        round_ = 0
+        while waiting and not self._stopping.is_set():
+            jobs = [self._job(node) for key, node in waiting.items() if self._claim(key)]
+            if jobs:
+                round_ += 1
+                ray_tune.evaluate(
+                    f"{self._name}-evaluate{round_}",
+                    jobs,
+                    self._spec.resources,
+                    self._settings.storage,
+                    self._evaluated,
+                    lambda key, why: self._fail({key}, "USER_ERROR", why),
+                )
+            else:
+                self._stopping.wait(1.0)  # another experiment is at them
+                self._done |= {key for key, node in self._nodes().items() if node["state"] == "SUCCEEDED"}
+            waiting = {key: node for key, node in waiting.items() if key not in self._done and key not in self._failed}
+
+    def _job(self, node: Node) -> ray_tune.Job:
+        assert node.parent is not None
+        assert node.evaluator is not None
+        assert node.target is not None
+        return ray_tune.Job(
+            key=node.key,
+            title=node.title,
+            checkpoint=str(self._checkpoint(node.parent)),
+            model=self._spec.model.model_dump(mode="json"),
+            source=self._spec.data.model_dump(mode="json"),
+            target=node.target,
+            evaluator=node.evaluator,
+        )
+
+    def _evaluated(self, key: str, result: dict[str, Any]) -> None:
+        node = self._plan.nodes[key]
+        assert node.evaluator is not None
+        assert node.target is not None
+        scores = {metric: {name: _number(value) for name, value in score.items()} for metric, score in result["scores"].items()}
+        self._store.finish_evaluation(
+            self._claims[key],
+            self._made_by(node),
+            node.evaluator["name"],
+            node.target["name"],
+            scores,
+            result["curves"],
+        )
+        self._done.add(key)
+
+    # --- nodes ---
+
+    def _nodes(self) -> dict[str, Any]:
+        return dict(self._store.nodes_of(self._experiment))
+
+    def _claim(self, key: str) -> bool:
+        """Whether this attempt may make the node; notices one that another experiment has made meanwhile."""
+        if (claim := self._store.claim(key, self._experiment)) is not None:
+            self._claims[key] = claim
+        elif key not in self._claims and self._nodes()[key]["state"] == "SUCCEEDED":
+            self._done.add(key)
+        return claim is not None
+
+    def _claim_all(self, segment: Segment) -> bool:
+        return all(self._claim(node.key) for node in segment.nodes)
+
+    def _fail(self, keys: set[str], reason: str, message: str) -> None:
+        """Fails `keys` and marks every node that needs one of them."""
+        for key in keys:
+            if claim := self._claims.get(key) or self._store.claim(key, self._experiment):
+                self._store.fail_node(claim, reason, message)
+            self._failed[key] = reason
+        for key, node in self._plan.nodes.items():
+            if node.parent in self._failed and key not in self._failed and key not in self._done:
+                self._failed[key] = "DEPENDENCY"
+
+    def _finished_on_disk(self, key: str) -> bool:
+        """Whether an earlier attempt trained the generation but did not live to commit it."""
+        try:
+            found = checkpoint.read_manifest(ray_train.checkpoint_folder(self._settings.storage, key))
+        except checkpoint.BadCheckpoint:
+            return False
+        return found.key == key
+
+    def _checkpoint(self, key: str) -> Path:
+        """Directory of a finished generation's checkpoint; fetched from the tracking server where it is not on disk."""
+        if self._finished_on_disk(key):
+            return ray_train.checkpoint_folder(self._settings.storage, key)
+        return self._tracker.fetch_checkpoint(self._nodes()[key]["checkpoint_uri"], self._settings.storage / "fetched" / key)
+
+    def _made_by(self, node: Node) -> str:
+        return f"{self._experiment}/{node.title}"
+
+    def _clean_up(self) -> None:
+        """Removes the working copies of what is committed, and Ray's scratch."""
+        for key, node in self._nodes().items():
+            if node["kind"] == "generation" and node["state"] == "SUCCEEDED":
+                shutil.rmtree(ray_train.checkpoint_folder(self._settings.storage, key), ignore_errors=True)
+                shutil.rmtree(self._settings.storage / "fetched" / key, ignore_errors=True)
+        for scratch in (self._settings.storage / "ray").glob(f"{self._spec.name}-{self._experiment}-*"):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    # --- beside the work ---
+
+    def _in_background(self, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, name=work.__name__, daemon=True)
+        thread.start()
+        return thread
+
+    def _tend(self) -> None:
+        """Says that this attempt lives; leaves at once when a later attempt has taken over."""
+        while True:
+            state = self._store.heartbeat(self._experiment, self._attempt)
+            if state is None:
+                os._exit(3)
+            if state == "CANCELLING":
+                self._stopping.set()
+            self._stopping.wait(HEARTBEAT_S)
+
+    def _publish(self) -> None:
+        """Commits checkpoints and ships metrics until both are done; waits out a tracking server that is away."""
+        waiting: list[Node] = []
+        while not self._stopping.is_set():
+            while not self._to_commit.empty():
+                waiting.append(self._to_commit.get())
+            try:
+                while waiting:
+                    self._commit(waiting[0])
+                    self._uncommitted.discard(waiting.pop(0).key)
+                self._publisher.ship()
+            except OUTAGE as error:
+                log.warning("the tracking server at %s does not answer, will try again: %s", self._tracker.uri, error)
+            else:
+                if self._finishing.is_set() and not self._uncommitted:
+                    return
+            self._stopping.wait(PUBLISH_S) if not self._finishing.is_set() else self._stopping.wait(0.2)
+
+    def _commit(self, node: Node) -> None:
+        directory = ray_train.checkpoint_folder(self._settings.storage, node.key)
+        manifest = checkpoint.read_manifest(directory)
+        rows = [{**vars(row), "key": node.key, "at": time.time()} for row in checkpoint.load_history(directory)]
+        self._store.add_epochs([_finite(row) for row in rows])
+        run_id = self._publisher.run_id(node.arm, node.seed)
+        uri = self._tracker.commit_checkpoint(run_id, directory, f"checkpoints/g{node.generation:04}")
+        claim = self._claims[node.key]
+        if not self._store.finish_generation(claim, self._made_by(node), uri, manifest.weights_sha256):
+            log.warning("%s was claimed by another attempt; its commit is dropped", node.title)
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"metrics": {name: value for name, value in row["metrics"].items() if _number(value) is not None}}
+
+
+def _number(value: float | None) -> float | None:
+    """None for NaN and infinities, which neither JSON nor the tracking server takes."""
+    return value if value is not None and abs(value) < float("inf") else None
+
+
+def main() -> int:
+    """0 when the attempt ran to an outcome or was stopped on purpose."""
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.driver", description=__doc__.split("\n\n")[0])
+    parser.add_argument("experiment")
+    parser.add_argument("attempt", type=int)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    ray.init(address="auto", namespace="relearn", log_to_driver=True, logging_level=logging.WARNING)
+    driver = Driver(Settings.from_environment(), options.experiment, options.attempt)
+    # ray.init installs handlers of its own, so ours come after it
+    signal.signal(signal.SIGTERM, lambda *_: driver.leave())
+    driver.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

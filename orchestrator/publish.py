@@ -1,0 +1,101 @@
+"""Publishes what the database holds to the tracking server: a view that can be made again at any time.
+
+One MLflow run per arm and seed shows the metrics of *all* its generations, also of those another arm trained.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from orchestrator.spec import ExperimentSpec
+from orchestrator.store import Row, Store
+from orchestrator.tracking import Measurement, Tracker
+
+_STATUS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
+
+
+class Publisher:
+    """Ships one experiment's rows. Every call may raise a member of `tracking.OUTAGE`; calling again carries on."""
+
+    def __init__(self, store: Store, tracker: Tracker, experiment: Row, spec: ExperimentSpec) -> None:
+        self._store, self._tracker, self._experiment, self._spec = store, tracker, experiment, spec
+
+    def run_id(self, arm: str, seed: int) -> str:
+        """The MLflow run of `arm` and `seed`, made on first use."""
+        identity = self._experiment["id"]
+        if known := self._store.run(identity, arm, seed):
+            return str(known["run_id"])
+        spec = self._spec
+        where = self._tracker.experiment(f"{spec.name} ({identity})", {"relearn.experiment": identity})
+        method = next(each.method for each in spec.arms if each.name == arm)
+        params = {
+            **_flat("data", spec.data.model_dump(mode="json")),
+            **_flat("model", spec.model.model_dump(mode="json")),
+            **_flat("train", spec.train.model_dump(mode="json")),
+            **_flat("method", method.model_dump(mode="json")),
+            "seed": seed,
+        }
+        tags = {"relearn.experiment": identity, "relearn.arm": arm, "relearn.seed": str(seed)}
+        run_id = self._tracker.start_run(where, f"{arm}-seed{seed}", tags, params)
+        self._tracker.text(run_id, "spec.json", json.dumps(self._experiment["spec"], indent=2))
+        self._store.add_run(identity, arm, seed, run_id)
+        return run_id
+
+    def ship(self) -> None:
+        """Sends everything that was measured and not sent yet."""
+        identity, epochs = self._experiment["id"], self._spec.train.epochs
+        for arm in self._spec.arms:
+            for seed in self._spec.seeds:
+                run_id = self.run_id(arm.name, seed)
+                run = self._store.run(identity, arm.name, seed)
+                assert run is not None
+                new_epochs = self._store.epochs_of(identity, arm.name, seed, run["shipped_epoch"])
+                new_results = self._store.results_of(identity, arm.name, seed, run["shipped_result"])
+                if not new_epochs and not new_results:
+                    continue
+                self._tracker.log(run_id, [*_epoch_metrics(new_epochs, epochs), *_result_metrics(new_results)])
+                if warned := [warning for row in new_epochs for warning in row["warnings"]]:
+                    self._tracker.tag(run_id, {"relearn.warning": " | ".join(warned)[:5000]})
+                last_epoch = new_epochs[-1]["id"] if new_epochs else run["shipped_epoch"]
+                last_result = new_results[-1]["id"] if new_results else run["shipped_result"]
+                self._store.shipped(identity, arm.name, seed, last_epoch, last_result)
+
+    def conclude(self) -> None:
+        """Sends the rest, says where each generation was trained, and sets the runs' terminal status."""
+        self.ship()
+        experiment = self._store.experiment(self._experiment["id"])
+        assert experiment is not None
+        made: dict[tuple[str, int], dict[str, str]] = {}
+        for use in self._store.uses_of(experiment["id"]):
+            if use["kind"] == "generation" and use["made_by"]:
+                made.setdefault((use["arm"], use["seed"]), {})[f"relearn.g{use['generation']:02}.trained_in"] = use["made_by"]
+        for run in self._store.runs_of(experiment["id"]):
+            self._tracker.tag(run["run_id"], made.get((run["arm"], run["seed"]), {}) | {"relearn.state": experiment["state"]})
+            self._tracker.finish(run["run_id"], _STATUS[experiment["state"]])
+        self._store.set_published(experiment["id"])
+
+
+def _epoch_metrics(rows: Iterable[Row], epochs: int) -> Iterator[Measurement]:
+    for row in rows:
+        step = row["generation"] * epochs + row["epoch"]
+        for name, value in row["metrics"].items():
+            yield name, value, step, row["at"]
+
+
+def _result_metrics(rows: Iterable[Row]) -> Iterator[Measurement]:
+    for row in rows:
+        if row["value"] is not None:
+            yield metric_name(row), row["value"], row["generation_index"], row["at"]
+
+
+def metric_name(row: Row) -> str:
+    """`few-shot/digits-edges/5shot/acc`: evaluator, data set, score."""
+    return f"{row['evaluator']}/{row['dataset']}/{row['metric']}"
+
+
+def _flat(prefix: str, settings: dict[str, Any]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        name = f"{prefix}.{key}"
+        flat |= _flat(name, value) if isinstance(value, dict) else {name: value}
+    return flat

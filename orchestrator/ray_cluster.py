@@ -1,0 +1,63 @@
+"""The Ray cluster as a disposable executor: one Ray Job per attempt at an experiment, found again by its submission id."""
+
+import json
+import sys
+from typing import Literal
+
+import requests
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+JobState = Literal["RUNNING", "ENDED", "UNKNOWN"]
+
+UNREACHABLE = (ConnectionError, RuntimeError, requests.exceptions.RequestException, json.JSONDecodeError)
+"""What is raised while the cluster cannot be reached; it never means that a job failed."""
+
+_ALIVE = (JobStatus.PENDING, JobStatus.RUNNING)
+
+
+class Cluster:
+    """The jobs endpoint of a Ray head. Calls raise a member of UNREACHABLE while it does not answer."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._connected: JobSubmissionClient | None = None
+
+    @property
+    def _client(self) -> JobSubmissionClient:
+        if self._connected is None:
+            self._connected = JobSubmissionClient(self._address)
+        return self._connected
+
+    def submit(self, experiment: str, name: str, attempt: int) -> None:
+        """Starts the driver of an attempt; the same attempt twice is one job."""
+        job = job_id(experiment, attempt)
+        if self.state(experiment, attempt) != "UNKNOWN":
+            return
+        self._client.submit_job(
+            entrypoint=f"exec {sys.executable} -m orchestrator.driver {experiment} {attempt}",
+            submission_id=job,
+            metadata={"name": name, "experiment": experiment, "attempt": str(attempt)},
+            runtime_env={"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "20"}},
+        )
+
+    def state(self, experiment: str, attempt: int) -> JobState:
+        """RUNNING, ENDED (well or badly), or UNKNOWN to a head that was restarted meanwhile."""
+        job = job_id(experiment, attempt)
+        for details in self._client.list_jobs():
+            if details.submission_id == job:
+                return "RUNNING" if details.status in _ALIVE else "ENDED"
+        return "UNKNOWN"
+
+    def why(self, experiment: str, attempt: int) -> str:
+        """What Ray says about a job that ended."""
+        details = self._client.get_job_info(job_id(experiment, attempt))
+        return f"{details.status.value}: {details.message or 'no message'}"
+
+    def stop(self, experiment: str, attempt: int) -> None:
+        """Asks a running job to end."""
+        self._client.stop_job(job_id(experiment, attempt))
+
+
+def job_id(experiment: str, attempt: int) -> str:
+    """The Ray Job's submission id."""
+    return f"relearn-{experiment}-a{attempt}"

@@ -1,0 +1,91 @@
+"""Evaluations on Ray Tune: one trial per evaluation node, results told as they come and keyed by node, never by order."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from pydantic import TypeAdapter
+from ray import tune
+
+from evaluators import AnyEvaluator, EvaluatorSpec
+from orchestrator.spec import Resources
+from trainer.core import checkpoint, data, models
+from trainer.core.fingerprint import pin_threads
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation as its trial needs it; data, model and evaluator as their settings."""
+
+    key: str
+    title: str
+    checkpoint: str
+    model: dict[str, Any]
+    source: dict[str, Any]
+    target: dict[str, Any]
+    evaluator: dict[str, Any]
+
+
+def evaluate(
+    name: str,
+    jobs: list[Job],
+    resources: Resources,
+    storage: Path,
+    on_result: Callable[[str, dict[str, Any]], None],
+    on_error: Callable[[str, str], None],
+) -> None:
+    """Runs all `jobs`; tells each node's result or error as soon as its trial ends."""
+    each = {"cpu": resources.cpus, "gpu": resources.gpus}
+    tuner = tune.Tuner(
+        tune.with_resources(_judge, each),
+        param_space={"job": tune.grid_search([asdict(job) for job in jobs]), "threads": resources.threads},
+        tune_config=tune.TuneConfig(
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.config["job"]["title"].replace("/", "-"),
+            trial_dirname_creator=lambda trial: trial.config["job"]["key"][:16],
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str(storage / "ray"),
+            failure_config=tune.FailureConfig(max_failures=resources.max_worker_failures),
+            callbacks=[_Tell(on_result, on_error)],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+class _Tell(tune.Callback):  # type: ignore[misc]
+    def __init__(self, on_result: Callable[[str, dict[str, Any]], None], on_error: Callable[[str, str], None]) -> None:
+        self._on_result, self._on_error = on_result, on_error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks to restore an experiment, which we never do: the database knows what is left
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._on_result(trial.config["job"]["key"], trial.last_result["result"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._on_error(trial.config["job"]["key"], trial.get_error().__str__()[-2000:])
+
+
+def _judge(config: dict[str, Any]) -> dict[str, Any]:
+    job = Job(**config["job"])
+    pin_threads(config["threads"])
+    evaluator: AnyEvaluator = TypeAdapter(EvaluatorSpec).validate_python(job.evaluator)
+    source = _data(job.source)
+    target = _data(job.target) if job.target != job.source else source
+    device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+    model_spec: Any = TypeAdapter(models.ModelSpec).validate_python(job.model)
+    model = models.build(model_spec, len(source.classes), seed=0)
+    checkpoint.load_weights(Path(job.checkpoint), model)
+    result = evaluator.run(model.to(device).eval(), source.to(device), target.to(device))
+    return {"result": result.model_dump(mode="json")}
+
+
+def _data(settings: dict[str, Any]) -> data.Dataset:
+    spec: data.AnyData = TypeAdapter(data.DataSpec).validate_python(settings)
+    return spec.load()

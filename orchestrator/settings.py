@@ -1,0 +1,34 @@
+"""Where this installation keeps things, from RELEARN_* environment variables; every process of one installation must agree."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`home` holds everything by default; `storage` must be shared by all nodes of a cluster."""
+
+    home: Path
+    database_url: str
+    tracking_uri: str
+    ray_address: str
+    storage: Path
+    max_running: int
+    """Experiments that run at the same time; further ones wait in the order they came."""
+
+    @staticmethod
+    def from_environment() -> "Settings":
+        """Raises ValueError for a value that makes no sense."""
+        home = Path(os.environ.get("RELEARN_HOME", ".relearn")).absolute()
+        max_running = os.environ.get("RELEARN_MAX_RUNNING", "1")
+        if not max_running.isdigit() or int(max_running) < 1:
+            raise ValueError(f"RELEARN_MAX_RUNNING must be a whole number >= 1, got {max_running!r}")
+        return Settings(
+            home=home,
+            database_url=os.environ.get("RELEARN_DATABASE_URL", f"sqlite:///{home / 'relearn.db'}"),
+            tracking_uri=os.environ.get("RELEARN_TRACKING_URI", "http://127.0.0.1:5000"),
+            ray_address=os.environ.get("RELEARN_RAY_ADDRESS", "http://127.0.0.1:8265"),
+            storage=Path(os.environ.get("RELEARN_STORAGE", home / "storage")).absolute(),
+            max_running=int(max_running),
+        )

@@ -1,0 +1,465 @@
+"""The database is the truth: experiments, nodes, what they measured, and where that was published.
+
+SQLite (WAL, synchronous=FULL) by default, PostgreSQL by URL. Every write of an attempt carries its fencing number and does
+nothing once a later attempt holds the node, so a worker that was thought dead cannot spoil a result. A terminal state never
+changes.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from orchestrator.plan import Plan
+
+TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
+LIVE = ("STARTING", "RUNNING", "RECOVERING", "CANCELLING")
+
+_tables = sa.MetaData()
+experiments = sa.Table(
+    "experiments",
+    _tables,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("reason", sa.String(16)),
+    sa.Column("message", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False, default=0),
+    sa.Column("alive_at", sa.Float),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("started_at", sa.Float),
+    sa.Column("finished_at", sa.Float),
+    sa.Column("published", sa.Boolean, nullable=False, default=False),
+)
+nodes = sa.Table(
+    "nodes",
+    _tables,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False, default=0),
+    sa.Column("owner", sa.String(40)),
+    sa.Column("made_by", sa.String(200)),
+    sa.Column("reason", sa.String(16)),
+    sa.Column("message", sa.Text),
+    sa.Column("checkpoint_uri", sa.Text),
+    sa.Column("weights_sha256", sa.String(64)),
+    sa.Column("started_at", sa.Float),
+    sa.Column("finished_at", sa.Float),
+)
+uses = sa.Table(
+    "uses",
+    _tables,
+    sa.Column("experiment", sa.ForeignKey("experiments.id"), primary_key=True),
+    sa.Column("key", sa.ForeignKey("nodes.key"), primary_key=True),
+    sa.Column("arm", sa.String(64), primary_key=True),
+    sa.Column("seed", sa.BigInteger, primary_key=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("cached", sa.Boolean, nullable=False),
+)
+epochs = sa.Table(
+    "epochs",
+    _tables,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.ForeignKey("nodes.key"), nullable=False, index=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("phase", sa.String(64), nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("warnings", sa.JSON, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.UniqueConstraint("key", "epoch"),
+)
+results = sa.Table(
+    "results",
+    _tables,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.ForeignKey("nodes.key"), nullable=False, index=True),
+    sa.Column("evaluator", sa.String(64), nullable=False),
+    sa.Column("dataset", sa.String(64), nullable=False),
+    sa.Column("metric", sa.String(200), nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("low", sa.Float),
+    sa.Column("high", sa.Float),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.UniqueConstraint("key", "metric"),
+)
+curves = sa.Table(
+    "curves",
+    _tables,
+    sa.Column("key", sa.ForeignKey("nodes.key"), primary_key=True),
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("values", sa.JSON, nullable=False),
+)
+runs = sa.Table(
+    "runs",
+    _tables,
+    sa.Column("experiment", sa.ForeignKey("experiments.id"), primary_key=True),
+    sa.Column("arm", sa.String(64), primary_key=True),
+    sa.Column("seed", sa.BigInteger, primary_key=True),
+    sa.Column("run_id", sa.String(64), nullable=False),
+    sa.Column("shipped_epoch", sa.Integer, nullable=False, default=0),
+    sa.Column("shipped_result", sa.Integer, nullable=False, default=0),
+)
+idempotency = sa.Table(
+    "idempotency",
+    _tables,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("body_sha256", sa.String(64), nullable=False),
+    sa.Column("experiment", sa.ForeignKey("experiments.id"), nullable=False),
+)
+
+Row = sa.RowMapping
+
+
+class KeyReused(ValueError):  # noqa: N818  the outcome's name
+    """An Idempotency-Key was sent again with another body."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write node `key` until somebody else claims it."""
+
+    key: str
+    fence: int
+
+
+class Store:
+    """One database; safe to use from several threads and processes."""
+
+    def __init__(self, url: str, now: Callable[[], float] = time.time) -> None:
+        self._engine = sa.create_engine(url)
+        self._now = now
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _durable_sqlite)
+        _tables.create_all(self._engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # --- experiments ---
+
+    def submit(
+        self, name: str, spec: dict[str, Any], plan: Plan, idempotency_key: str | None = None, body_sha256: str = ""
+    ) -> tuple[str, bool]:
+        """Stores an experiment and says its id, and whether it is new: the same key and body give the first one again.
+
+        Raises KeyReused for the same key with another body.
+        """
+        experiment = f"exp_{time.strftime('%Y%m%d-%H%M%S', time.gmtime(self._now()))}-{secrets.token_hex(4)}"
+        with self._engine.begin() as connection:
+            if idempotency_key is not None:
+                earlier = connection.execute(sa.select(idempotency).where(idempotency.c.key == idempotency_key)).one_or_none()
+                if earlier is not None and earlier.body_sha256 != body_sha256:
+                    raise KeyReused(f"Idempotency-Key {idempotency_key!r} came with another body before: send a new key")
+                if earlier is not None:
+                    return str(earlier.experiment), False
+            states = _states(connection, list(plan.nodes))
+            done = {key for key, state in states.items() if state == "SUCCEEDED"}
+            counts = {
+                kind: {**plan.counts(kind), "cached": sum(plan.nodes[key].kind == kind for key in done)}
+                for kind in ("generation", "evaluation")
+            }
+            row = {
+                "id": experiment,
+                "name": name,
+                "spec": spec,
+                "plan": counts,
+                "state": "QUEUED",
+                "created_at": self._now(),
+            }
+            connection.execute(sa.insert(experiments), row)
+            fresh = [node for node in plan.nodes.values() if node.key not in states]
+            _insert(connection, nodes, [{"key": node.key, "kind": node.kind, "state": "QUEUED"} for node in fresh])
+            for key in (key for key, state in states.items() if state in ("FAILED", "SKIPPED")):
+                again = {"state": "QUEUED", "reason": None, "message": None}
+                connection.execute(sa.update(nodes).where(nodes.c.key == key).values(again))
+            rows = [
+                {
+                    "experiment": experiment,
+                    "key": use.key,
+                    "arm": use.arm,
+                    "seed": use.seed,
+                    "generation": use.generation,
+                    "cached": use.key in done,
+                }
+                for use in plan.uses
+            ]
+            _insert(connection, uses, rows)
+            if idempotency_key is not None:
+                entry = {"key": idempotency_key, "body_sha256": body_sha256, "experiment": experiment}
+                connection.execute(sa.insert(idempotency), entry)
+        return experiment, True
+
+    def experiment(self, experiment: str) -> Row | None:
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(experiments).where(experiments.c.id == experiment)).mappings().one_or_none()
+
+    def experiments(self, states: Iterable[str] | None = None, limit: int | None = None) -> list[Row]:
+        """Experiments, newest first."""
+        query = sa.select(experiments).order_by(experiments.c.created_at.desc(), experiments.c.id.desc()).limit(limit)
+        if states is not None:
+            query = query.where(experiments.c.state.in_(list(states)))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def unpublished(self) -> list[Row]:
+        """Experiments that ended and whose runs in the tracking server have no final status yet."""
+        query = sa.select(experiments).where(experiments.c.state.in_(TERMINAL), ~experiments.c.published)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def start_attempt(self, experiment: str, state: str) -> int | None:
+        """Gives the experiment its next attempt in `state`; None where it has ended or is being cancelled."""
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                sa.update(experiments)
+                .where(
+                    experiments.c.id == experiment,
+                    experiments.c.state.in_(("QUEUED", "STARTING", "RUNNING", "RECOVERING")),
+                )
+                .values(
+                    state=state,
+                    attempt=experiments.c.attempt + 1,
+                    alive_at=self._now(),
+                    started_at=sa.func.coalesce(experiments.c.started_at, self._now()),
+                )
+            )
+            if changed.rowcount == 0:
+                return None
+            return int(connection.scalar(sa.select(experiments.c.attempt).where(experiments.c.id == experiment)) or 0)
+
+    def move(
+        self,
+        experiment: str,
+        to: str,
+        *,
+        attempt: int | None = None,
+        reason: str | None = None,
+        message: str | None = None,
+    ) -> bool:
+        """Moves a live experiment to state `to`; False (and nothing happens) once it ended or a later attempt began."""
+        where = [experiments.c.id == experiment, experiments.c.state.not_in(TERMINAL)]
+        if attempt is not None:
+            where.append(experiments.c.attempt == attempt)
+        if to in ("STARTING", "RUNNING", "RECOVERING", "SUCCEEDED", "FAILED"):
+            where.append(experiments.c.state != "CANCELLING")  # a cancel wins over whatever else goes on
+        values: dict[str, Any] = {"state": to, "reason": reason, "message": message, "alive_at": self._now()}
+        if to in TERMINAL:
+            values["finished_at"] = self._now()
+        with self._engine.begin() as connection:
+            return connection.execute(sa.update(experiments).where(*where).values(values)).rowcount == 1
+
+    def heartbeat(self, experiment: str, attempt: int, message: str | None = None) -> str | None:
+        """Says that the attempt lives; returns the experiment's state, or None where a later attempt is the current one."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(experiments)
+                .where(experiments.c.id == experiment, experiments.c.attempt == attempt)
+                .values(alive_at=self._now(), **({} if message is None else {"message": message}))
+            )
+            query = sa.select(experiments.c.state).where(experiments.c.id == experiment, experiments.c.attempt == attempt)
+            return connection.scalar(query)
+
+    def set_published(self, experiment: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(experiments).where(experiments.c.id == experiment).values(published=True))
+
+    # --- nodes ---
+
+    def nodes_of(self, experiment: str) -> dict[str, Row]:
+        """Every node of the experiment by key."""
+        query = sa.select(nodes).where(nodes.c.key.in_(sa.select(uses.c.key).where(uses.c.experiment == experiment)))
+        with self._engine.connect() as connection:
+            return {row["key"]: row for row in connection.execute(query).mappings()}
+
+    def uses_of(self, experiment: str) -> list[Row]:
+        """Where each node of the experiment shows up, by arm, seed and generation, with the node's kind and state."""
+        query = (
+            sa.select(uses, nodes.c.kind, nodes.c.state.label("node_state"), nodes.c.made_by)
+            .join(nodes, nodes.c.key == uses.c.key)
+            .where(uses.c.experiment == experiment)
+            .order_by(uses.c.arm, uses.c.seed, uses.c.generation)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def claim(self, key: str, experiment: str) -> Claim | None:
+        """The right to make the node for `experiment`; None where it is made, or being made by another live experiment."""
+        others = sa.select(experiments.c.id).where(experiments.c.state.in_(LIVE), experiments.c.id != experiment)
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                sa.update(nodes)
+                .where(nodes.c.key == key, nodes.c.state != "SUCCEEDED")
+                .where(sa.or_(nodes.c.state != "RUNNING", nodes.c.owner.is_(None), nodes.c.owner.not_in(others)))
+                .values(
+                    state="RUNNING",
+                    owner=experiment,
+                    fence=nodes.c.fence + 1,
+                    reason=None,
+                    message=None,
+                    started_at=self._now(),
+                    finished_at=None,
+                )
+            )
+            if changed.rowcount == 0:
+                return None
+            return Claim(key, int(connection.scalar(sa.select(nodes.c.fence).where(nodes.c.key == key)) or 0))
+
+    def finish_generation(self, claim: Claim, made_by: str, checkpoint_uri: str, weights_sha256: str) -> bool:
+        """The commit point of a generation: its checkpoint becomes the node's result, unless the claim was lost."""
+        with self._engine.begin() as connection:
+            return self._finish(
+                connection,
+                claim,
+                {"made_by": made_by, "checkpoint_uri": checkpoint_uri, "weights_sha256": weights_sha256},
+            )
+
+    def finish_evaluation(
+        self,
+        claim: Claim,
+        made_by: str,
+        evaluator: str,
+        dataset: str,
+        scores: Mapping[str, Mapping[str, Any]],
+        series: Mapping[str, list[float]],
+    ) -> bool:
+        """Commits the scores of an evaluation, unless the claim was lost."""
+        at = self._now()
+        with self._engine.begin() as connection:
+            if not self._finish(connection, claim, {"made_by": made_by}):
+                return False
+            rows = [
+                {"key": claim.key, "evaluator": evaluator, "dataset": dataset, "metric": metric, "at": at, **score}
+                for metric, score in scores.items()
+            ]
+            _insert(connection, results, rows)
+            _insert(connection, curves, [{"key": claim.key, "name": name, "values": each} for name, each in series.items()])
+            return True
+
+    def fail_node(self, claim: Claim, reason: str, message: str) -> bool:
+        """Ends the node as FAILED, unless the claim was lost."""
+        with self._engine.begin() as connection:
+            return self._finish(connection, claim, {"state": "FAILED", "reason": reason, "message": message[:4000]})
+
+    def release(self, experiment: str, skipped: Iterable[str] = ()) -> None:
+        """Puts the unfinished nodes of an ended experiment back: `skipped` as SKIPPED, the rest as QUEUED."""
+        with self._engine.begin() as connection:
+            mine = (nodes.c.owner == experiment, nodes.c.state == "RUNNING")
+            connection.execute(sa.update(nodes).where(*mine).values(state="QUEUED", owner=None, fence=nodes.c.fence + 1))
+            for key in skipped:
+                waiting = (nodes.c.key == key, nodes.c.state == "QUEUED")
+                connection.execute(sa.update(nodes).where(*waiting).values(state="SKIPPED", reason="DEPENDENCY"))
+
+    def _finish(self, connection: sa.Connection, claim: Claim, values: dict[str, Any]) -> bool:
+        held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state == "RUNNING")
+        changed = connection.execute(
+            sa.update(nodes).where(*held).values({"state": "SUCCEEDED", "finished_at": self._now(), **values})
+        )
+        return changed.rowcount == 1
+
+    # --- what was measured ---
+
+    def add_epochs(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds epoch rows; one that is there already keeps its values and time, so a repeated epoch changes nothing."""
+        with self._engine.begin() as connection:
+            for row in rows:
+                there = sa.select(epochs.c.id).where(epochs.c.key == row["key"], epochs.c.epoch == row["epoch"])
+                if connection.execute(there).first() is None:
+                    connection.execute(sa.insert(epochs), dict(row))
+
+    def epochs_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[Row]:
+        """Epoch rows of a row of the comparison, in the order they were written, from id `after` on (exclusive)."""
+        return self._rows_of(epochs, experiment, arm, seed, after)
+
+    def results_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[Row]:
+        """Result rows of a row of the comparison, with its generation; likewise."""
+        return self._rows_of(results, experiment, arm, seed, after)
+
+    def latest_epochs(self, experiment: str) -> dict[str, Row]:
+        """For each generation that has begun: its last epoch row."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        last = sa.select(epochs.c.key, sa.func.max(epochs.c.epoch).label("epoch")).where(epochs.c.key.in_(mine))
+        newest = last.group_by(epochs.c.key).subquery()
+        query = sa.select(epochs).join(newest, (epochs.c.key == newest.c.key) & (epochs.c.epoch == newest.c.epoch))
+        with self._engine.connect() as connection:
+            return {row["key"]: row for row in connection.execute(query).mappings()}
+
+    def training_began(self, experiment: str) -> float | None:
+        """When the experiment's first own epoch ended; None before."""
+        own = sa.select(uses.c.key).where(uses.c.experiment == experiment, ~uses.c.cached)
+        with self._engine.connect() as connection:
+            began: float | None = connection.scalar(sa.select(sa.func.min(epochs.c.at)).where(epochs.c.key.in_(own)))
+            return began
+
+    def warnings_of(self, experiment: str) -> list[Row]:
+        """Epoch rows of the experiment that carry warnings."""
+        query = (
+            sa.select(uses.c.arm, uses.c.seed, epochs.c.generation, epochs.c.epoch, epochs.c.warnings)
+            .join(uses, uses.c.key == epochs.c.key)
+            .where(uses.c.experiment == experiment, sa.cast(epochs.c.warnings, sa.Text) != "[]")
+            .order_by(uses.c.arm, uses.c.seed, epochs.c.generation, epochs.c.epoch)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def _rows_of(self, table: sa.Table, experiment: str, arm: str, seed: int, after: int) -> list[Row]:
+        query = (
+            sa.select(table, uses.c.generation.label("generation_index"))
+            .join(uses, uses.c.key == table.c.key)
+            .where(uses.c.experiment == experiment, uses.c.arm == arm, uses.c.seed == seed, table.c.id > after)
+            .order_by(table.c.id)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    # --- where it was published ---
+
+    def run(self, experiment: str, arm: str, seed: int) -> Row | None:
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(runs).where(*_row(experiment, arm, seed))).mappings().one_or_none()
+
+    def add_run(self, experiment: str, arm: str, seed: int, run_id: str) -> None:
+        row = {"experiment": experiment, "arm": arm, "seed": seed, "run_id": run_id}
+        with self._engine.begin() as connection:
+            connection.execute(sa.insert(runs), row)
+
+    def runs_of(self, experiment: str) -> list[Row]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(sa.select(runs).where(runs.c.experiment == experiment)).mappings())
+
+    def shipped(self, experiment: str, arm: str, seed: int, epoch: int, result: int) -> None:
+        """Remembers that everything up to these row ids is in the tracking server."""
+        update = sa.update(runs).where(*_row(experiment, arm, seed)).values(shipped_epoch=epoch, shipped_result=result)
+        with self._engine.begin() as connection:
+            connection.execute(update)
+
+
+def _row(experiment: str, arm: str, seed: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return runs.c.experiment == experiment, runs.c.arm == arm, runs.c.seed == seed
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), rows)
+
+
+def _states(connection: sa.Connection, keys: list[str]) -> dict[str, str]:
+    """The state of each of `keys` that is known, asked in portions that every database takes."""
+    found: dict[str, str] = {}
+    for start in range(0, len(keys), 500):
+        query = sa.select(nodes.c.key, nodes.c.state).where(nodes.c.key.in_(keys[start : start + 500]))
+        found |= {row.key: row.state for row in connection.execute(query)}
+    return found
+
+
+def _durable_sqlite(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=20000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")

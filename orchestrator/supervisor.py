@@ -1,0 +1,122 @@
+"""Compares the database with Ray, at the start and every few seconds, and starts, retries or ends what differs.
+
+"Cannot reach it" is never "it failed": only Ray's own word that a job ended, or its not knowing a job whose attempt has
+stopped saying that it lives, ends an attempt. It also sets the final status of runs in the tracking server.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from orchestrator.checks import check
+from orchestrator.publish import Publisher
+from orchestrator.ray_cluster import UNREACHABLE, JobState
+from orchestrator.store import LIVE, Row, Store
+from orchestrator.tracking import OUTAGE, Tracker
+
+log = logging.getLogger("relearn.supervisor")
+
+LEASE_S = 30.0
+"""An attempt that Ray does not know and that has been silent for so long is over."""
+MAX_ATTEMPTS = 5
+TICK_S = 1.0
+
+
+class Executor(Protocol):
+    """Where attempts run (`ray_cluster.Cluster`)."""
+
+    def submit(self, experiment: str, name: str, attempt: int) -> None: ...
+    def state(self, experiment: str, attempt: int) -> JobState: ...
+    def why(self, experiment: str, attempt: int) -> str: ...
+    def stop(self, experiment: str, attempt: int) -> None: ...
+
+
+class Supervisor:
+    """One per installation. `tick()` does one comparison; `start()` does it for ever in a thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        tracking_uri: str,
+        max_running: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store, self._executor, self._tracker = store, executor, Tracker(tracking_uri)
+        self._max_running, self._now = max_running, now
+        self._woken, self._ending = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Makes the next comparison happen now."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """Stops comparing; running experiments go on."""
+        self._ending.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def tick(self) -> None:
+        """One comparison. Raises a member of UNREACHABLE or OUTAGE where the other side does not answer."""
+        running = self._store.experiments(LIVE)
+        for experiment in running:
+            self._tend(experiment)
+        free = self._max_running - len(self._store.experiments(LIVE))
+        for experiment in list(reversed(self._store.experiments(["QUEUED"])))[: max(free, 0)]:
+            self._attempt(experiment, "STARTING")
+        for experiment in self._store.unpublished():
+            self._conclude(experiment)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self.tick()
+            except UNREACHABLE + OUTAGE as error:
+                log.warning("will look again: %s", error)
+            self._woken.wait(TICK_S)
+            self._woken.clear()
+
+    def _tend(self, experiment: Row) -> None:
+        identity, attempt = experiment["id"], experiment["attempt"]
+        state = self._executor.state(identity, attempt)
+        silent = self._now() - (experiment["alive_at"] or 0) > LEASE_S
+        over = state == "ENDED" or (state == "UNKNOWN" and silent)
+        current = self._store.experiment(identity)
+        if current is None or current["state"] not in LIVE:
+            return  # its driver recorded the outcome while we asked
+        if current["state"] == "CANCELLING":
+            if over or attempt == 0:
+                self._store.release(identity)
+                self._store.move(identity, "CANCELLED")
+            elif state == "RUNNING":
+                self._executor.stop(identity, attempt)
+        elif state == "UNKNOWN" and experiment["state"] == "STARTING":
+            self._executor.submit(identity, experiment["name"], attempt)
+        elif over:
+            why = self._executor.why(identity, attempt) if state == "ENDED" else "Ray does not know the job any more"
+            log.warning("%s: attempt %d is over without an outcome (%s)", identity, attempt, why)
+            self._store.release(identity)
+            if attempt >= MAX_ATTEMPTS:
+                message = f"{attempt} attempts ended without an outcome; the last: {why}"
+                self._store.move(identity, "FAILED", reason="WORKER_LOST", message=message[:4000])
+            else:
+                self._attempt(experiment, "RECOVERING")
+
+    def _attempt(self, experiment: Row, state: str) -> None:
+        attempt = self._store.start_attempt(experiment["id"], state)
+        if attempt is not None:
+            self._executor.submit(experiment["id"], experiment["name"], attempt)
+
+    def _conclude(self, experiment: Row) -> None:
+        Publisher(self._store, self._tracker, experiment, check(experiment["spec"])).conclude()

@@ -1,0 +1,90 @@
+"""MLflow, reached from here only: runs, batched metrics, checkpoints as artifacts.
+
+Metrics carry the time at which they were measured, not sent, so that sending them again adds nothing (MLflow's key includes the
+time). Nothing here is on the training path: an outage makes the publisher wait, never the worker.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+# Read at import: fail fast and let the publisher retry, instead of blocking for four minutes per call.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from requests.exceptions import RequestException
+
+from trainer.core import checkpoint
+
+OUTAGE = (MlflowException, RequestException, OSError)
+"""What is raised while the tracking server cannot be reached or refuses."""
+
+_BATCH = 1000
+Measurement = tuple[str, float, int, float]
+"""(metric name, value, step, seconds since the epoch at which it was measured)"""
+
+
+class Tracker:
+    """One tracking server."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._client = MlflowClient(uri)
+
+    def experiment(self, name: str, tags: Mapping[str, str]) -> str:
+        """The id of the MLflow experiment `name`, made if need be."""
+        found = self._client.get_experiment_by_name(name)
+        return str(found.experiment_id if found else self._client.create_experiment(name, tags=dict(tags)))
+
+    def start_run(self, experiment_id: str, name: str, tags: Mapping[str, str], params: Mapping[str, object]) -> str:
+        """The id of the run `name` of the experiment, made if need be: a second call finds the first one's run."""
+        found = self._client.search_runs([experiment_id], f"attributes.run_name = '{name}'", max_results=1)
+        run = found[0] if found else self._client.create_run(experiment_id, run_name=name)
+        self._client.log_batch(
+            run.info.run_id,
+            params=[Param(key, str(value)) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        return str(run.info.run_id)
+
+    def log(self, run_id: str, measurements: Iterable[Measurement]) -> None:
+        """Ships metrics in batches; the same measurements again change nothing."""
+        metrics = [Metric(name, value, round(at * 1000), step) for name, value, step, at in measurements]
+        for start in range(0, len(metrics), _BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Sets tags of a run."""
+        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def text(self, run_id: str, name: str, content: str) -> None:
+        """Stores a text artifact."""
+        self._client.log_text(run_id, content, name)
+
+    def commit_checkpoint(self, run_id: str, directory: Path, path: str) -> str:
+        """Uploads a checkpoint to `path` of the run, reads it back, and returns its URI once the stored bytes verify.
+
+        Raises BadCheckpoint where `directory` or what the store gives back is not whole.
+        """
+        checkpoint.read_manifest(directory)
+        self._client.log_artifacts(run_id, str(directory), path)
+        uri = f"{self._client.get_run(run_id).info.artifact_uri}/{path}"
+        with tempfile.TemporaryDirectory(prefix="relearn-verify-") as aside:
+            self.fetch_checkpoint(uri, Path(aside))
+        return uri
+
+    def fetch_checkpoint(self, uri: str, into: Path) -> Path:
+        """Downloads a committed checkpoint below `into` and verifies it. Raises BadCheckpoint."""
+        into.mkdir(parents=True, exist_ok=True)
+        directory = Path(download_artifacts(artifact_uri=uri, dst_path=str(into), tracking_uri=self.uri))
+        checkpoint.read_manifest(directory)
+        return directory
+
+    def finish(self, run_id: str, status: str) -> None:
+        """Sets a run's terminal status: FINISHED, FAILED or KILLED."""
+        self._client.set_terminated(run_id, status=status)

@@ -1,0 +1,1 @@
+"""What methods and evaluators share: models, data, schedule, seeding, state and checkpoints."""

@@ -1,0 +1,150 @@
+"""One TrainState on disk: `state.pt` and, written last, `manifest.json` with its sha256.
+
+A directory without a valid manifest is no checkpoint. Loading verifies the hash before anything is parsed and never
+unpickles code, so a torn, flipped or foreign file is refused (`BadCheckpoint`), not trained on.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.core.fingerprint import Fingerprint
+from trainer.core.state import EpochRow, TrainState
+
+FORMAT = 1
+STATE, MANIFEST = "state.pt", "manifest.json"
+
+
+class BadCheckpoint(ValueError):  # noqa: N818  the name says what it is, as FileNotFoundError's kin do
+    """The directory is not a whole checkpoint; the message says which file and why."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`key` is the generation node it belongs to, `weights_sha256` the digest of its weights and buffers alone."""
+
+    key: str
+    generation: int
+    epoch: int
+    weights_sha256: str
+    fingerprint: Fingerprint
+    sha256: str
+    bytes: int
+    format: int = FORMAT
+
+
+def weights_digest(tensors: dict[str, torch.Tensor]) -> str:
+    """sha256 over names, dtypes, shapes and bytes in name order: equal exactly when all tensors are bit-equal."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(directory: Path, state: TrainState, key: str, fingerprint: Fingerprint) -> Manifest:
+    """Writes `state` to `directory`, which appears whole or not at all, even if the process is killed on the way."""
+    weights = state.model.state_dict()
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "model": weights,
+            "momentum": state.momentum,
+            "seed": state.seed,
+            "generation": state.generation,
+            "epoch": state.epoch,
+            "monitors": state.monitors,
+            "history": [asdict(row) for row in state.history],
+        },
+        buffer,
+    )
+    payload = buffer.getvalue()
+    manifest = Manifest(
+        key,
+        state.generation,
+        state.epoch,
+        weights_digest(weights),
+        fingerprint,
+        hashlib.sha256(payload).hexdigest(),
+        len(payload),
+    )
+    aside = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    _write_durably(aside / STATE, payload)
+    _write_durably(aside / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True).encode())
+    _sync_directory(aside)
+    shutil.rmtree(directory, ignore_errors=True)
+    aside.rename(directory)
+    _sync_directory(directory.parent)
+    return manifest
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The verified manifest of `directory`. Raises BadCheckpoint where a file is missing, torn or altered."""
+    return _verified(directory)[0]
+
+
+def load(directory: Path, state: TrainState) -> Manifest:
+    """Fills `state` (whose model has the right shape) from `directory`. Raises BadCheckpoint; then `state` is untouched."""
+    manifest, payload = _verified(directory)
+    saved = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
+    device = state.device
+    state.model.load_state_dict(saved["model"])
+    state.momentum = {name: buffer.to(device) for name, buffer in saved["momentum"].items()}
+    state.seed, state.generation, state.epoch = saved["seed"], saved["generation"], saved["epoch"]
+    state.monitors = saved["monitors"]
+    state.history = [EpochRow(**row) for row in saved["history"]]
+    return manifest
+
+
+def load_weights(directory: Path, model: torch.nn.Module) -> Manifest:
+    """Fills only the weights and buffers of `model`. Raises BadCheckpoint."""
+    manifest, payload = _verified(directory)
+    model.load_state_dict(torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")["model"])
+    return manifest
+
+
+def load_history(directory: Path) -> list[EpochRow]:
+    """The epoch rows of the generation in `directory`. Raises BadCheckpoint."""
+    _, payload = _verified(directory)
+    rows = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")["history"]
+    return [EpochRow(**row) for row in rows]
+
+
+def _verified(directory: Path) -> tuple[Manifest, bytes]:
+    try:
+        fields: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+        manifest = Manifest(**fields)
+        payload = (directory / STATE).read_bytes()
+    except (OSError, ValueError, TypeError) as error:
+        raise BadCheckpoint(f"{directory} is not a whole checkpoint: {error}") from error
+    if manifest.format != FORMAT:
+        raise BadCheckpoint(f"{directory} has format {manifest.format}, this version reads {FORMAT}")
+    found = hashlib.sha256(payload).hexdigest()
+    if found != manifest.sha256:
+        raise BadCheckpoint(f"{directory / STATE} has sha256 {found}, its manifest says {manifest.sha256}")
+    return manifest, payload
+
+
+def _write_durably(path: Path, payload: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,189 @@
+"""The built-in data sets: 1,797 real handwritten digits (Alpaydin and Kaynak, UCI; the file ships with scikit-learn).
+
+The 8x8 images become 16x16 by bilinear interpolation, with three equal channels. A fixed stratified half (901) is the
+training pool, the other 896 are the test set. Everything is cut from these pixels, so nothing is ever downloaded.
+"""
+
+import gzip
+import hashlib
+from abc import ABC, abstractmethod
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional
+
+from trainer.core.data.base import Dataset, Split
+from trainer.core.seeding import generator
+
+CONTENT_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
+_SPLIT_SEED = 1234
+_MEAN, _STD = (0.3,) * 3, (0.37,) * 3
+_NAMES = tuple(str(digit) for digit in range(10))
+
+
+class _Digits(BaseModel, ABC):
+    """What every member of the family can be asked before its pixels are read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def class_names(self) -> tuple[str, ...]:
+        return _NAMES
+
+    def smallest_class(self) -> int:
+        """Images, train and test together, of the class that has fewest: what bounds a few-shot episode."""
+        kept = [len(rows) for rows in _rows_by_class()]
+        return min(kept[int(name)] for name in self.class_names())
+
+    def train_sizes(self) -> list[int]:
+        """Training images of each class."""
+        return self.load().train.labels_N.bincount(minlength=len(self.class_names())).tolist()
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """The images and labels. Raises ModuleNotFoundError or ValueError where scikit-learn's file is missing or other."""
+
+
+class Digits(_Digits):
+    """All ten classes: 901 train, 896 test; shifted by up to 2 px in training, never flipped."""
+
+    name: Literal["digits"] = "digits"
+
+    def load(self) -> Dataset:
+        return _whole("digits", _images(), shift=2)
+
+
+class DigitsNoisy(_Digits):
+    """A small training set with labels made wrong on purpose, and the clean test set: memorising it costs accuracy."""
+
+    name: Literal["digits-noisy"] = "digits-noisy"
+    train_per_class: int = Field(30, ge=1, le=85, description="training images per class")
+    label_noise: float = Field(0.4, ge=0, le=1, description="share of training labels replaced by another class's")
+    noise_seed: int = Field(0, ge=0, le=2**31, description="draws the subset and the wrong labels")
+
+    def load(self) -> Dataset:
+        whole = _whole("digits-noisy", _images(), shift=2)
+        random = generator(self.noise_seed, "data", "digits-noisy")
+        rows = []
+        for digit in range(10):
+            of_class = (whole.train.labels_N == digit).nonzero().flatten()
+            rows.append(of_class[torch.randperm(len(of_class), generator=random)[: self.train_per_class]])
+        chosen = torch.cat(rows).sort().values
+        labels = whole.train.labels_N[chosen]
+        wrong = torch.randperm(len(labels), generator=random)[: round(self.label_noise * len(labels))]
+        labels[wrong] = (labels[wrong] + torch.randint(1, 10, (len(wrong),), generator=random)) % 10
+        train = Split(whole.train.images_NCHW[chosen], labels)
+        return Dataset(self.name, _NAMES, train, whole.test, _MEAN, _STD, whole.shift)
+
+
+class DigitsHalf(_Digits):
+    """The classes 0 to 4 or 5 to 9 alone, relabelled from 0: a source and a target that share no class."""
+
+    name: Literal["digits-0-4", "digits-5-9"]
+
+    def class_names(self) -> tuple[str, ...]:
+        return _NAMES[:5] if self.name == "digits-0-4" else _NAMES[5:]
+
+    def load(self) -> Dataset:
+        whole = _whole(self.name, _images(), shift=2)
+        first = int(self.class_names()[0])
+
+        def half(split: Split) -> Split:
+            kept = (split.labels_N >= first) & (split.labels_N < first + 5)
+            return Split(split.images_NCHW[kept], split.labels_N[kept] - first)
+
+        return Dataset(self.name, self.class_names(), half(whole.train), half(whole.test), _MEAN, _STD, shift=2)
+
+
+class DigitsShifted(_Digits):
+    """The same digits in another look: grey levels inverted, turned by 90 degrees, or reduced to their edges."""
+
+    name: Literal["digits-inverted", "digits-rot90", "digits-edges"]
+
+    def load(self) -> Dataset:
+        images = _images()
+        match self.name:
+            case "digits-inverted":
+                images = 255 - images
+            case "digits-rot90":
+                images = images.rot90(1, (2, 3)).contiguous()
+            case "digits-edges":
+                images = _edges(images)
+        return _whole(self.name, images, shift=2)
+
+
+DigitsSpec = Annotated[Digits | DigitsNoisy | DigitsHalf | DigitsShifted, Field(discriminator="name")]
+
+
+def _whole(name: str, images_NCHW: Tensor, shift: int) -> Dataset:
+    labels = torch.from_numpy(_raw()[1]).long()
+    train, test = _halves()
+    return Dataset(
+        name,
+        _NAMES,
+        Split(images_NCHW[train], labels[train]),
+        Split(images_NCHW[test], labels[test]),
+        _MEAN,
+        _STD,
+        shift,
+    )
+
+
+@cache
+def _raw() -> tuple[np.ndarray, np.ndarray]:
+    """Images `[1797, 8, 8]` with values 0..16 and labels `[1797]`, uint8, in the order of the file."""
+    package = find_spec("sklearn")  # only located: importing it takes two seconds
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("the built-in digits are read from scikit-learn's files: pip install scikit-learn")
+    path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    with gzip.open(path, "rt") as file:
+        table = np.loadtxt(file, delimiter=",").astype(np.uint8)
+    images, labels = table[:, :64].reshape(-1, 8, 8), table[:, 64]
+    digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    if digest != CONTENT_SHA256:
+        raise ValueError(f"{path} holds other digits than expected (sha256 {digest}); reinstall scikit-learn")
+    return images, labels
+
+
+@cache
+def _images() -> Tensor:
+    """All digits as uint8 `[1797, 3, 16, 16]`, values 0..255."""
+    small = torch.from_numpy(_raw()[0]).float()[:, None] * (255 / 16)
+    large = functional.interpolate(small, size=(16, 16), mode="bilinear", align_corners=False)
+    pixels: Tensor = large.round().clamp(0, 255).to(torch.uint8)
+    return pixels.expand(-1, 3, -1, -1).contiguous()
+
+
+@cache
+def _rows_by_class() -> list[Tensor]:
+    labels = torch.from_numpy(_raw()[1])
+    return [(labels == digit).nonzero().flatten() for digit in range(10)]
+
+
+@cache
+def _halves() -> tuple[Tensor, Tensor]:
+    """Row numbers of the training pool (901) and of the test set (896), stratified by class."""
+    random = generator(_SPLIT_SEED, "data", "digits")
+    train, test = [], []
+    for rows in _rows_by_class():
+        shuffled = rows[torch.randperm(len(rows), generator=random)]
+        pool = (len(rows) + 1) // 2
+        train.append(shuffled[:pool])
+        test.append(shuffled[pool:])
+    return torch.cat(train).sort().values, torch.cat(test).sort().values
+
+
+def _edges(images_NCHW: Tensor) -> Tensor:
+    """Sobel gradient magnitude, scaled so that the strongest edge of each image is 255."""
+    kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    kernels = torch.stack([kernel, kernel.T])[:, None]
+    gradient = functional.conv2d(functional.pad(images_NCHW[:, :1].float(), (1,) * 4, mode="replicate"), kernels)
+    strength = gradient.norm(dim=1, keepdim=True)
+    strength = strength / strength.amax((2, 3), keepdim=True).clamp(min=1) * 255
+    pixels: Tensor = strength.round().to(torch.uint8)
+    return pixels.expand(-1, 3, -1, -1).contiguous()

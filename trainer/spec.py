@@ -1,0 +1,96 @@
+"""What one training run is: data, model, recipe, method and seed. Everything that can change a weight is here."""
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainer.core.data import DataSpec
+from trainer.core.models import DigitsResNet, ModelSpec, skeleton
+from trainer.core.schedule import Schedule
+from trainer.methods import METHODS, MethodSpec
+
+Recipe = Literal["paper", "official-code"]
+
+
+class TrainSettings(BaseModel):
+    """The training recipe (SEAL paper section 4.1): SGD with momentum, smoothed cross-entropy, a schedule per generation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    recipe: Recipe = Field("paper", description="whose values fill what is not given, where they differ")
+    generations: int = Field(10, ge=1, le=1000, description="trainings in all, the ordinary first one included")
+    epochs: int = Field(160, ge=1, le=100_000, description="E: epochs of each generation")
+    batch_size: int = Field(32, ge=1, le=65_536, description="images per step; the last, smaller batch is kept")
+    lr: float = Field(0.01, gt=0, le=100, description="base learning rate, before the schedule")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum, no dampening, no Nesterov")
+    weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 in the gradient of every parameter, BN and biases too")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="share of the target spread over all classes")
+    schedule: Schedule = Field(Schedule(), description="how the learning rate moves within its scope")
+    evaluate_every: int = Field(1, ge=1, description="test accuracy every so many epochs, and after the last one")
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Values that are each in range but contradict each other: (field, message) pairs."""
+        scope = self.epochs * (self.generations if self.schedule.scope == "run" else 1)
+        if self.schedule.warmup_epochs > scope:
+            message = (
+                f"{self.schedule.warmup_epochs} warm-up epochs do not fit into the schedule's {scope}: use at most {scope}"
+            )
+            return [("schedule/warmup_epochs", message)]
+        return []
+
+
+class TrainSpec(BaseModel):
+    """One arm with one seed, as `python -m trainer` takes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    data: DataSpec
+    model: ModelSpec = DigitsResNet()
+    train: TrainSettings = TrainSettings()
+    method: MethodSpec
+    seed: int = Field(0, ge=0, le=2**31, description="of initialisation, data order, augmentation and forgetting")
+
+    def problems(self) -> list[tuple[str, str]]:
+        """All contradictions between the parts: (path, message) pairs."""
+        parameters = [name for name, _ in skeleton(self.model, classes=2).named_parameters()]
+        found = [(f"train/{field}", message) for field, message in self.train.problems()]
+        return found + [(f"method/{field}", message) for field, message in self.method.problems(self.train.epochs, parameters)]
+
+
+OFFICIAL_CODE: dict[str, Any] = {"lr": 0.1, "schedule": {"warmup_epochs": 20}}
+"""What the released code has where the paper says otherwise or nothing (protocols section 6, rows 1 and 2)."""
+
+
+def with_recipe(train: dict[str, Any]) -> dict[str, Any]:
+    """The raw train settings with the recipe's values wherever none was given."""
+    return _filled(train, OFFICIAL_CODE) if train.get("recipe") == "official-code" else train
+
+
+def method_with_recipe(method: dict[str, Any], recipe: object) -> dict[str, Any]:
+    """The raw method settings with the recipe's values wherever none was given."""
+    kind = METHODS.get(str(method.get("name")))
+    return kind.as_released(method) if kind and recipe == "official-code" else method
+
+
+def parse(text: str | bytes) -> TrainSpec:
+    """A TrainSpec from JSON. Raises ValueError (pydantic's, or one that lists the contradictions)."""
+    raw = json.loads(text)
+    if isinstance(raw, dict) and isinstance(train := raw.get("train", {}), dict):
+        raw["train"] = with_recipe(train)
+        if isinstance(method := raw.get("method"), dict):
+            raw["method"] = method_with_recipe(method, train.get("recipe"))
+    spec = TrainSpec.model_validate_json(json.dumps(raw))
+    if found := spec.problems():
+        raise ValueError("; ".join(f"{path}: {message}" for path, message in found))
+    return spec
+
+
+def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    full = dict(given)
+    for key, value in defaults.items():
+        if key not in full:
+            full[key] = value
+        elif isinstance(value, dict) and isinstance(full[key], dict):
+            full[key] = _filled(full[key], value)
+    return full
