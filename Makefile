@@ -1,5 +1,6 @@
 # make demo | test | check | install | up. Needs Python 3.11 to 3.13 and make, nothing else.
-PYTHON ?= python3
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$each && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := trainer evaluators orchestrator api tests benchmarks
@@ -23,6 +24,7 @@ check: install
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "relearn needs Python 3.11 to 3.13: none was found" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	touch $@

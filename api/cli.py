@@ -102,11 +102,12 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             stack = local.Stack(home)
             stack.start()
             links = stack.links
-        client = Client(links["api"])
-        posted = client.submit(spec)
-        _say_posted(posted, console)
-        view = show.follow(client.watch(posted["id"]), console)
-        console.print(show.results_table(client.results(posted["id"])))
+        with Client(links["api"]) as client:
+            posted = client.submit(spec)
+            _say_posted(posted, console)
+            view = show.follow(client.watch(posted["id"]), console)
+            console.print(show.results_table(client.results(posted["id"])))
+            _wait_until_published(client, posted["id"])
         console.print(f"{view['state'].lower()} after {time.monotonic() - began:.0f} s; addresses while `relearn up` runs:")
         _say_links(stack, console, links)
         return 0 if view["state"] == "SUCCEEDED" else 1
@@ -115,25 +116,36 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             stack.stop()
 
 
+def _wait_until_published(client: Client, identity: str) -> None:
+    """The runs in MLflow get their final status a moment after the experiment has ended."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not client.experiment(identity)["published"]:
+        time.sleep(0.2)
+
+
 def _submit(options: argparse.Namespace, console: Console) -> int:
-    posted = Client().submit(_read(options.spec))
-    _say_posted(posted, console)
+    spec = _read(options.spec)
+    with Client() as client:
+        _say_posted(client.submit(spec), console)
     return 0
 
 
 def _list(options: argparse.Namespace, console: Console) -> int:
-    for row in Client().experiments():
-        console.print(f"{row['id']}  {row['state']:<10} {row['created_at']}  {row['name']}")
+    with Client() as client:
+        for row in client.experiments():
+            console.print(f"{row['id']}  {row['state']:<10} {row['created_at']}  {row['name']}")
     return 0
 
 
 def _watch(options: argparse.Namespace, console: Console) -> int:
-    view = show.follow(Client().watch(options.experiment), console)
+    with Client() as client:
+        view = show.follow(client.watch(options.experiment), console)
     return 0 if view["state"] == "SUCCEEDED" else 1
 
 
 def _results(options: argparse.Namespace, console: Console) -> int:
-    rows = Client().results(options.experiment)
+    with Client() as client:
+        rows = client.results(options.experiment)
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
@@ -142,7 +154,8 @@ def _results(options: argparse.Namespace, console: Console) -> int:
 
 
 def _cancel(options: argparse.Namespace, console: Console) -> int:
-    console.print(Client().cancel(options.experiment)["state"].lower())
+    with Client() as client:
+        console.print(client.cancel(options.experiment)["state"].lower())
     return 0
 
 

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -44,6 +44,16 @@ class Client:
         token = token or os.environ.get("RELEARN_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=url or address(), headers=headers, timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._http.close()
 
     def submit(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Posts an experiment; a lost answer cannot make it run twice."""

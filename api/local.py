@@ -19,17 +19,16 @@ from typing import IO
 
 import httpx
 
-from api.client import Client, Refused
-
 START_S = 120.0
-STOP_S = 30.0
+STOP_S = 5.0
+"""How long a part may take to end by itself; Ray's daemons do not, and nothing they hold is needed."""
 
 
 class Stack:
     """The running parts. `start()` returns when the API answers; Ray and MLflow may need a few seconds more."""
 
     def __init__(self, home: Path, cpus: int | None = None) -> None:
-        self._home, self._cpus = home, cpus
+        self.home, self._cpus = home, cpus
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[IO[bytes]] = []
         self.links: dict[str, str] = {}
@@ -37,11 +36,11 @@ class Stack:
     @property
     def token_path(self) -> Path:
         """The file with the token that the Ray dashboard asks for."""
-        return self._home / "ray_token"
+        return self.home / "ray_token"
 
     def start(self) -> None:
         """Raises RuntimeError, with the tail of its log, for a part that ends at its start."""
-        (self._home / "logs").mkdir(parents=True, exist_ok=True)
+        (self.home / "logs").mkdir(parents=True, exist_ok=True)
         if not self.token_path.exists():
             descriptor = os.open(self.token_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
@@ -49,7 +48,7 @@ class Stack:
         ports = {"api": _port(8000), "mlflow": _port(5000), "ray": _port(8265)}
         self.links = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         environment = os.environ | {
-            "RELEARN_HOME": str(self._home),
+            "RELEARN_HOME": str(self.home),
             "RELEARN_TRACKING_URI": self.links["mlflow"],
             "RELEARN_RAY_ADDRESS": self.links["ray"],
             "RAY_AUTH_MODE": "token",
@@ -62,9 +61,10 @@ class Stack:
         }
         self._spawn("ray", _ray_command(ports["ray"], self._cpus), environment)
         self._spawn("api", [sys.executable, "-m", "api", "--port", str(ports["api"])], environment)
-        self._spawn("mlflow", _mlflow_command(ports["mlflow"], self._home), environment)
-        self._wait("api", lambda: Client(self.links["api"]).health()["status"] == "ok")
-        (self._home / "services.json").write_text(json.dumps(self.links | {"pid": os.getpid()}, indent=1))
+        self._wait("api", lambda: httpx.get(f"{self.links['api']}/healthz", timeout=5).is_success)
+        # not needed before the first generation is finished, so it does not compete with the others' start
+        self._spawn("mlflow", _mlflow_command(ports["mlflow"], self.home), environment)
+        (self.home / "services.json").write_text(json.dumps(self.links | {"pid": os.getpid()}, indent=1))
 
     def check(self) -> None:
         """Raises RuntimeError, with the tail of its log, when a part has ended by itself."""
@@ -78,7 +78,7 @@ class Stack:
 
     def stop(self) -> None:
         """Ends what was started, children's children too, and returns when they are gone."""
-        (self._home / "services.json").unlink(missing_ok=True)
+        (self.home / "services.json").unlink(missing_ok=True)
         for child in self._children.values():
             _signal_group(child, signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
@@ -96,7 +96,7 @@ class Stack:
         return {name: child.pid for name, child in self._children.items()}
 
     def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        log = (self._home / "logs" / f"{name}.log").open("ab")
+        log = (self.home / "logs" / f"{name}.log").open("ab")
         self._logs.append(log)
         self._children[name] = subprocess.Popen(
             command,
@@ -114,13 +114,13 @@ class Stack:
             try:
                 if ready():
                     return
-            except (httpx.HTTPError, Refused, ValueError):
+            except httpx.HTTPError:
                 pass
             time.sleep(0.1)
         raise RuntimeError(f"{name} did not answer within {START_S:.0f} s:\n{self._tail(name)}")
 
     def _tail(self, name: str) -> str:
-        lines = (self._home / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
+        lines = (self.home / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
         return "\n".join(lines[-15:])
 
 
@@ -128,15 +128,15 @@ def running(home: Path) -> dict[str, str] | None:
     """The addresses of a stack that already runs from `home`, or None."""
     try:
         links: dict[str, str] = json.loads((home / "services.json").read_text())
-        Client(links["api"]).health()
-    except (OSError, ValueError, KeyError, httpx.HTTPError, Refused):
+        return links if httpx.get(f"{links['api']}/healthz", timeout=5).is_success else None
+    except (OSError, ValueError, KeyError, httpx.HTTPError):
         return None
-    return links
 
 
 def _ray_command(dashboard_port: int, cpus: int | None) -> list[str]:
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}", f"--port={_port(6390)}"]
+    command.append(f"--ray-client-server-port={_port(10_001)}")
     command.append(f"--object-store-memory={512 * 1024**2}")
     if sys.platform == "linux":
         command.append("--node-ip-address=127.0.0.2")  # Ray replaces 127.0.0.1 by an outside address, but not this one
@@ -145,6 +145,7 @@ def _ray_command(dashboard_port: int, cpus: int | None) -> list[str]:
 
 def _mlflow_command(port: int, home: Path) -> list[str]:
     return [
+        *("nice", "-n", "5"),  # its start costs ten CPU seconds, which training on the same cores should not wait for
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")),
     ]

@@ -13,21 +13,24 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
 
 from orchestrator import plan as planning
-from orchestrator import ray_board, ray_train, ray_tune
+from orchestrator import ray_board, ray_train
 from orchestrator.checks import check
 from orchestrator.plan import Node, Segment
 from orchestrator.publish import Publisher
 from orchestrator.settings import Settings
 from orchestrator.store import Claim, Store
-from orchestrator.tracking import OUTAGE, Tracker
 from trainer.core import checkpoint
+
+if TYPE_CHECKING:
+    from orchestrator import ray_tune
+    from orchestrator.tracking import Tracker
 
 log = logging.getLogger("relearn.driver")
 
@@ -47,28 +50,31 @@ class Driver:
         self._spec = check(row["spec"])
         self._plan = planning.plan(self._spec)
         self._name = f"{self._spec.name}-{experiment}-a{attempt}"
-        self._tracker = Tracker(settings.tracking_uri)
-        self._publisher = Publisher(self._store, self._tracker, row, self._spec)
+        self._row = row
         self._claims: dict[str, Claim] = {}
         self._done = {key for key, node in self._store.nodes_of(experiment).items() if node["state"] == "SUCCEEDED"}
         self._failed: dict[str, str] = {}
         """Reason by key of every node that failed or was skipped because another did."""
         self._to_commit: queue.SimpleQueue[Node] = queue.SimpleQueue()
-        self._uncommitted: set[str] = set()
         self._lost_lanes: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._finishing = threading.Event()
+        self._publish_error: Exception | None = None
 
     def run(self) -> None:
         """Does everything that is left, then records how the experiment ended."""
         self._store.move(self._experiment, "RUNNING", attempt=self._attempt)
-        background = [self._in_background(self._tend), self._in_background(self._publish)]
+        threading.Thread(target=self._tend, name="tend", daemon=True).start()
+        publishing = threading.Thread(target=self._publish, name="publish", daemon=True)
+        publishing.start()
         self._train()
         self._evaluate()
         self._finishing.set()
-        background[1].join()
+        publishing.join()
         if self._stopping.is_set():
             return
+        if self._publish_error is not None:
+            raise self._publish_error
         skipped = [key for key, reason in self._failed.items() if reason == "DEPENDENCY"]
         self._store.release(self._experiment, skipped)
         if self._failed:
@@ -83,6 +89,16 @@ class Driver:
         """Ends the attempt without an outcome; what is done stays done."""
         self._stopping.set()
         sys.exit(0)
+
+    @cached_property
+    def _tracker(self) -> "Tracker":
+        from orchestrator.tracking import Tracker  # mlflow: two seconds that training need not wait for
+
+        return Tracker(self._settings.tracking_uri)
+
+    @cached_property
+    def _publisher(self) -> Publisher:
+        return Publisher(self._store, self._tracker, self._row, self._spec)
 
     # --- training ---
 
@@ -136,6 +152,8 @@ class Driver:
             case ray_board.SegmentFailed(task, reason, text):
                 log.error("%s: %s", reason, text)
                 self._fail(set(task.keys) - self._done, reason, text)
+            case ray_board.LaneReady(lane):
+                log.info("lane %d is up", lane)
             case ray_board.Resumed(key, epoch, bitwise):
                 how = "bitwise" if bitwise else "statistically: threads, device or torch changed"
                 log.warning("%s resumed after epoch %d (%s)", self._plan.nodes[key].title, epoch, how)
@@ -143,7 +161,6 @@ class Driver:
     def _generation_done(self, key: str) -> None:
         if key not in self._done and key in self._claims:
             self._done.add(key)
-            self._uncommitted.add(key)
             self._to_commit.put(self._plan.nodes[key])
 
     def _task(self, segment: Segment) -> ray_board.Task:
@@ -163,6 +180,8 @@ class Driver:
     # --- evaluation ---
 
     def _evaluate(self) -> None:
+        from orchestrator import ray_tune  # likewise
+
         waiting = {key: node for key, node in self._plan.nodes.items() if node.kind == "evaluation" and key not in self._done}
         for key, node in list(waiting.items()):
             if node.parent in self._failed:
@@ -186,7 +205,9 @@ class Driver:
                 self._done |= {key for key, node in self._nodes().items() if node["state"] == "SUCCEEDED"}
             waiting = {key: node for key, node in waiting.items() if key not in self._done and key not in self._failed}
 
-    def _job(self, node: Node) -> ray_tune.Job:
+    def _job(self, node: Node) -> "ray_tune.Job":
+        from orchestrator import ray_tune
+
         assert node.parent is not None
         assert node.evaluator is not None
         assert node.target is not None
@@ -269,14 +290,9 @@ class Driver:
 
     # --- beside the work ---
 
-    def _in_background(self, work: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=work, name=work.__name__, daemon=True)
-        thread.start()
-        return thread
-
     def _tend(self) -> None:
         """Says that this attempt lives; leaves at once when a later attempt has taken over."""
-        while True:
+        while not self._stopping.is_set():
             state = self._store.heartbeat(self._experiment, self._attempt)
             if state is None:
                 os._exit(3)
@@ -286,21 +302,28 @@ class Driver:
 
     def _publish(self) -> None:
         """Commits checkpoints and ships metrics until both are done; waits out a tracking server that is away."""
+        from orchestrator.tracking import OUTAGE
+
         waiting: list[Node] = []
         while not self._stopping.is_set():
+            last_round = self._finishing.is_set()
             while not self._to_commit.empty():
                 waiting.append(self._to_commit.get())
             try:
                 while waiting:
                     self._commit(waiting[0])
-                    self._uncommitted.discard(waiting.pop(0).key)
+                    waiting.pop(0)
                 self._publisher.ship()
+                if last_round:
+                    return
             except OUTAGE as error:
                 log.warning("the tracking server at %s does not answer, will try again: %s", self._tracker.uri, error)
+                self._stopping.wait(PUBLISH_S)
+            except Exception as error:  # raised in run(): no node may count as committed because a thread died
+                self._publish_error = error
+                return
             else:
-                if self._finishing.is_set() and not self._uncommitted:
-                    return
-            self._stopping.wait(PUBLISH_S) if not self._finishing.is_set() else self._stopping.wait(0.2)
+                self._finishing.wait(PUBLISH_S)
 
     def _commit(self, node: Node) -> None:
         directory = ray_train.checkpoint_folder(self._settings.storage, node.key)

@@ -51,7 +51,8 @@ class Plan:
     """`nodes` in an order where parents come first; `uses` say where each shows up."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
-    uses: list[Use] = field(default_factory=list)
+    uses: dict[Use, None] = field(default_factory=dict)
+    """In order, each once."""
 
     def counts(self, kind: Kind) -> dict[str, int]:
         """How many nodes of `kind` the spec asks for and how many differ."""
@@ -62,7 +63,7 @@ class Plan:
 
     def add(self, node: Node, arm: str, seed: int) -> None:
         self.nodes.setdefault(node.key, node)
-        self.uses.append(Use(node.key, node.kind, arm, seed, node.generation))
+        self.uses[Use(node.key, node.kind, arm, seed, node.generation)] = None
 
 
 @dataclass(frozen=True)

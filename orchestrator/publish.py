@@ -5,11 +5,13 @@ One MLflow run per arm and seed shows the metrics of *all* its generations, also
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.spec import ExperimentSpec
 from orchestrator.store import Row, Store
-from orchestrator.tracking import Measurement, Tracker
+
+if TYPE_CHECKING:  # importing mlflow takes two seconds, which nobody should wait for before training starts
+    from orchestrator.tracking import Measurement, Tracker
 
 _STATUS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
 
@@ -17,7 +19,7 @@ _STATUS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
 class Publisher:
     """Ships one experiment's rows. Every call may raise a member of `tracking.OUTAGE`; calling again carries on."""
 
-    def __init__(self, store: Store, tracker: Tracker, experiment: Row, spec: ExperimentSpec) -> None:
+    def __init__(self, store: Store, tracker: "Tracker", experiment: Row, spec: ExperimentSpec) -> None:
         self._store, self._tracker, self._experiment, self._spec = store, tracker, experiment, spec
 
     def run_id(self, arm: str, seed: int) -> str:
@@ -75,14 +77,14 @@ class Publisher:
         self._store.set_published(experiment["id"])
 
 
-def _epoch_metrics(rows: Iterable[Row], epochs: int) -> Iterator[Measurement]:
+def _epoch_metrics(rows: Iterable[Row], epochs: int) -> "Iterator[Measurement]":
     for row in rows:
         step = row["generation"] * epochs + row["epoch"]
         for name, value in row["metrics"].items():
             yield name, value, step, row["at"]
 
 
-def _result_metrics(rows: Iterable[Row]) -> Iterator[Measurement]:
+def _result_metrics(rows: Iterable[Row]) -> "Iterator[Measurement]":
     for row in rows:
         if row["value"] is not None:
             yield metric_name(row), row["value"], row["generation_index"], row["at"]

@@ -47,7 +47,14 @@ class Resumed:
     bitwise: bool
 
 
-Message = EpochDone | GenerationDone | SegmentFailed | Resumed
+@dataclass(frozen=True)
+class LaneReady:
+    """The lane's worker is up and takes tasks."""
+
+    lane: int
+
+
+Message = EpochDone | GenerationDone | SegmentFailed | Resumed | LaneReady
 
 
 class Board:

@@ -20,7 +20,7 @@ import ray.train
 import torch
 from ray.train.torch import TorchTrainer
 
-from orchestrator.ray_board import Board, EpochDone, GenerationDone, Message, Resumed, SegmentFailed, Task
+from orchestrator.ray_board import Board, EpochDone, GenerationDone, LaneReady, Message, Resumed, SegmentFailed, Task
 from orchestrator.spec import Resources
 from trainer import loop
 from trainer.core import checkpoint
@@ -55,9 +55,13 @@ class Lanes:
     storage: Path
     on_lane_lost: Callable[[int, str], None]
     _threads: list[threading.Thread] = field(default_factory=list)
+    _may_start: list[threading.Event] = field(default_factory=list)
+    _closed: bool = False
 
     def start(self) -> None:
-        """Starts the board and one Ray Train run per lane."""
+        """Starts the board and one Ray Train run per lane, each once the one before is up: together they would all be late."""
+        self._may_start = [threading.Event() for _ in range(self.count)]
+        self._may_start[0].set()
         self._board_name = f"board-{self.name}"
         self.board = ray.remote(Board).options(name=self._board_name, num_cpus=0).remote()
         for lane in range(self.count):
@@ -71,6 +75,9 @@ class Lanes:
     def drain(self, timeout_s: float) -> list[Message]:
         """Messages of the workers since the last call."""
         messages: list[Message] = ray.get(self.board.drain.remote(timeout_s))
+        for message in messages:
+            if isinstance(message, LaneReady):
+                self._let_start(message.lane + 1)
         return messages
 
     def abandon(self, lane: int) -> Task | None:
@@ -81,11 +88,21 @@ class Lanes:
     def close(self) -> None:
         """Lets the workers go home and waits for the runs to end."""
         ray.get(self.board.close.remote())
+        self._closed = True
+        for lane in range(self.count):
+            self._let_start(lane)
         for thread in self._threads:
             thread.join()
         ray.kill(self.board)
 
+    def _let_start(self, lane: int) -> None:
+        if lane < self.count:
+            self._may_start[lane].set()
+
     def _fit(self, lane: int) -> None:
+        self._may_start[lane].wait()
+        if self._closed:
+            return
         use_gpu = self.resources.gpus > 0
         per_worker = {"CPU": float(self.resources.cpus)} | ({"GPU": self.resources.gpus} if use_gpu else {})
         trainer = TorchTrainer(
@@ -108,12 +125,15 @@ class Lanes:
             trainer.fit()
         except Exception as error:  # Ray Train wraps whatever ended the run, and a thread must not end silently
             self.on_lane_lost(lane, f"{type(error).__name__}: {error}")
+        finally:
+            self._let_start(lane + 1)
 
 
 def serve(config: dict[str, Any]) -> None:
     """The worker's side of a lane: trains what the board gives until it is closed."""
     board = ray.get_actor(config["board"])
     pin_threads(config["threads"])
+    board.post.remote(LaneReady(config["lane"]))
     while (task := ray.get(board.take.remote(config["lane"]))) is not None:
         try:
             _run(task, board, config["checkpoint_every_s"])

@@ -23,6 +23,7 @@ def view(store: Store, experiment: Row, now: float | None = None) -> dict[str, A
         "created_at": _time(experiment["created_at"]),
         "started_at": _time(experiment["started_at"]),
         "finished_at": _time(experiment["finished_at"]),
+        "published": experiment["published"],
         "plan": experiment["plan"],
         "progress": _progress(
             experiment, uses, latest, store.training_began(experiment["id"]), time.time() if now is None else now

@@ -139,7 +139,9 @@ class Store:
         self._now = now
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable_sqlite)
-        _tables.create_all(self._engine)
+            event.listen(self._engine, "begin", _begin_sqlite)
+        self._writing = self._engine.execution_options(writing=True)
+        _tables.create_all(self._writing)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -153,50 +155,41 @@ class Store:
 
         Raises KeyReused for the same key with another body.
         """
-        experiment = f"exp_{time.strftime('%Y%m%d-%H%M%S', time.gmtime(self._now()))}-{secrets.token_hex(4)}"
-        with self._engine.begin() as connection:
-            if idempotency_key is not None:
-                earlier = connection.execute(sa.select(idempotency).where(idempotency.c.key == idempotency_key)).one_or_none()
-                if earlier is not None and earlier.body_sha256 != body_sha256:
-                    raise KeyReused(f"Idempotency-Key {idempotency_key!r} came with another body before: send a new key")
-                if earlier is not None:
-                    return str(earlier.experiment), False
-            states = _states(connection, list(plan.nodes))
-            done = {key for key, state in states.items() if state == "SUCCEEDED"}
-            counts = {
-                kind: {**plan.counts(kind), "cached": sum(plan.nodes[key].kind == kind for key in done)}
-                for kind in ("generation", "evaluation")
-            }
-            row = {
-                "id": experiment,
-                "name": name,
-                "spec": spec,
-                "plan": counts,
-                "state": "QUEUED",
-                "created_at": self._now(),
-            }
-            connection.execute(sa.insert(experiments), row)
-            fresh = [node for node in plan.nodes.values() if node.key not in states]
-            _insert(connection, nodes, [{"key": node.key, "kind": node.kind, "state": "QUEUED"} for node in fresh])
-            for key in (key for key, state in states.items() if state in ("FAILED", "SKIPPED")):
-                again = {"state": "QUEUED", "reason": None, "message": None}
-                connection.execute(sa.update(nodes).where(nodes.c.key == key).values(again))
-            rows = [
-                {
-                    "experiment": experiment,
-                    "key": use.key,
-                    "arm": use.arm,
-                    "seed": use.seed,
-                    "generation": use.generation,
-                    "cached": use.key in done,
-                }
-                for use in plan.uses
-            ]
-            _insert(connection, uses, rows)
-            if idempotency_key is not None:
-                entry = {"key": idempotency_key, "body_sha256": body_sha256, "experiment": experiment}
-                connection.execute(sa.insert(idempotency), entry)
-        return experiment, True
+        while True:
+            try:
+                with self._writing.begin() as connection:
+                    return self._submit(connection, name, spec, plan, idempotency_key, body_sha256)
+            except sa.exc.IntegrityError:  # somebody else stored the same key or node just now: look again
+                continue
+
+    def _submit(
+        self, connection: sa.Connection, name: str, spec: dict[str, Any], plan: Plan, key: str | None, body_sha256: str
+    ) -> tuple[str, bool]:
+        if key is not None:
+            earlier = connection.execute(sa.select(idempotency).where(idempotency.c.key == key)).one_or_none()
+            if earlier is not None and earlier.body_sha256 != body_sha256:
+                raise KeyReused(f"Idempotency-Key {key!r} came with another body before: send a new key")
+            if earlier is not None:
+                return str(earlier.experiment), False
+        states = _states(connection, list(plan.nodes))
+        done = {each for each, state in states.items() if state == "SUCCEEDED"}
+        counts = {
+            kind: {**plan.counts(kind), "cached": sum(plan.nodes[each].kind == kind for each in done)}
+            for kind in ("generation", "evaluation")
+        }
+        identity = f"exp_{time.strftime('%Y%m%d-%H%M%S', time.gmtime(self._now()))}-{secrets.token_hex(4)}"
+        row = {"id": identity, "name": name, "spec": spec, "plan": counts, "state": "QUEUED", "created_at": self._now()}
+        connection.execute(sa.insert(experiments), row)
+        fresh = [node for node in plan.nodes.values() if node.key not in states]
+        _insert(connection, nodes, [{"key": node.key, "kind": node.kind, "state": "QUEUED"} for node in fresh])
+        for each in (each for each, state in states.items() if state in ("FAILED", "SKIPPED")):
+            again = {"state": "QUEUED", "reason": None, "message": None}
+            connection.execute(sa.update(nodes).where(nodes.c.key == each).values(again))
+        rows = [{"experiment": identity, **vars(use), "cached": use.key in done} for use in plan.uses]
+        _insert(connection, uses, [{name: value for name, value in row.items() if name != "kind"} for row in rows])
+        if key is not None:
+            connection.execute(sa.insert(idempotency), {"key": key, "body_sha256": body_sha256, "experiment": identity})
+        return identity, True
 
     def experiment(self, experiment: str) -> Row | None:
         with self._engine.connect() as connection:
@@ -218,7 +211,7 @@ class Store:
 
     def start_attempt(self, experiment: str, state: str) -> int | None:
         """Gives the experiment its next attempt in `state`; None where it has ended or is being cancelled."""
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             changed = connection.execute(
                 sa.update(experiments)
                 .where(
@@ -254,12 +247,12 @@ class Store:
         values: dict[str, Any] = {"state": to, "reason": reason, "message": message, "alive_at": self._now()}
         if to in TERMINAL:
             values["finished_at"] = self._now()
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             return connection.execute(sa.update(experiments).where(*where).values(values)).rowcount == 1
 
     def heartbeat(self, experiment: str, attempt: int, message: str | None = None) -> str | None:
         """Says that the attempt lives; returns the experiment's state, or None where a later attempt is the current one."""
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             connection.execute(
                 sa.update(experiments)
                 .where(experiments.c.id == experiment, experiments.c.attempt == attempt)
@@ -269,7 +262,7 @@ class Store:
             return connection.scalar(query)
 
     def set_published(self, experiment: str) -> None:
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             connection.execute(sa.update(experiments).where(experiments.c.id == experiment).values(published=True))
 
     # --- nodes ---
@@ -294,7 +287,7 @@ class Store:
     def claim(self, key: str, experiment: str) -> Claim | None:
         """The right to make the node for `experiment`; None where it is made, or being made by another live experiment."""
         others = sa.select(experiments.c.id).where(experiments.c.state.in_(LIVE), experiments.c.id != experiment)
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             changed = connection.execute(
                 sa.update(nodes)
                 .where(nodes.c.key == key, nodes.c.state != "SUCCEEDED")
@@ -315,7 +308,7 @@ class Store:
 
     def finish_generation(self, claim: Claim, made_by: str, checkpoint_uri: str, weights_sha256: str) -> bool:
         """The commit point of a generation: its checkpoint becomes the node's result, unless the claim was lost."""
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             return self._finish(
                 connection,
                 claim,
@@ -333,7 +326,7 @@ class Store:
     ) -> bool:
         """Commits the scores of an evaluation, unless the claim was lost."""
         at = self._now()
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             if not self._finish(connection, claim, {"made_by": made_by}):
                 return False
             rows = [
@@ -346,12 +339,12 @@ class Store:
 
     def fail_node(self, claim: Claim, reason: str, message: str) -> bool:
         """Ends the node as FAILED, unless the claim was lost."""
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             return self._finish(connection, claim, {"state": "FAILED", "reason": reason, "message": message[:4000]})
 
     def release(self, experiment: str, skipped: Iterable[str] = ()) -> None:
         """Puts the unfinished nodes of an ended experiment back: `skipped` as SKIPPED, the rest as QUEUED."""
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             mine = (nodes.c.owner == experiment, nodes.c.state == "RUNNING")
             connection.execute(sa.update(nodes).where(*mine).values(state="QUEUED", owner=None, fence=nodes.c.fence + 1))
             for key in skipped:
@@ -369,7 +362,7 @@ class Store:
 
     def add_epochs(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Adds epoch rows; one that is there already keeps its values and time, so a repeated epoch changes nothing."""
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             for row in rows:
                 there = sa.select(epochs.c.id).where(epochs.c.key == row["key"], epochs.c.epoch == row["epoch"])
                 if connection.execute(there).first() is None:
@@ -428,7 +421,7 @@ class Store:
 
     def add_run(self, experiment: str, arm: str, seed: int, run_id: str) -> None:
         row = {"experiment": experiment, "arm": arm, "seed": seed, "run_id": run_id}
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             connection.execute(sa.insert(runs), row)
 
     def runs_of(self, experiment: str) -> list[Row]:
@@ -438,7 +431,7 @@ class Store:
     def shipped(self, experiment: str, arm: str, seed: int, epoch: int, result: int) -> None:
         """Remembers that everything up to these row ids is in the tracking server."""
         update = sa.update(runs).where(*_row(experiment, arm, seed)).values(shipped_epoch=epoch, shipped_result=result)
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             connection.execute(update)
 
 
@@ -461,5 +454,12 @@ def _states(connection: sa.Connection, keys: list[str]) -> dict[str, str]:
 
 
 def _durable_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=20000", "foreign_keys=ON"):
+    connection.isolation_level = None  # transactions begin in _begin_sqlite, not where the driver thinks best
+    for pragma in ("busy_timeout=20000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """A writer takes the lock at once: one that read first and then wants it would be refused without waiting."""
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

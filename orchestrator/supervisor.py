@@ -14,7 +14,6 @@ from orchestrator.checks import check
 from orchestrator.publish import Publisher
 from orchestrator.ray_cluster import UNREACHABLE, JobState
 from orchestrator.store import LIVE, Row, Store
-from orchestrator.tracking import OUTAGE, Tracker
 
 log = logging.getLogger("relearn.supervisor")
 
@@ -44,7 +43,7 @@ class Supervisor:
         max_running: int,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._store, self._executor, self._tracker = store, executor, Tracker(tracking_uri)
+        self._store, self._executor, self._tracking_uri = store, executor, tracking_uri
         self._max_running, self._now = max_running, now
         self._woken, self._ending = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -68,7 +67,7 @@ class Supervisor:
             self._thread.join()
 
     def tick(self) -> None:
-        """One comparison. Raises a member of UNREACHABLE or OUTAGE where the other side does not answer."""
+        """One comparison. Raises a member of UNREACHABLE where the cluster does not answer."""
         running = self._store.experiments(LIVE)
         for experiment in running:
             self._tend(experiment)
@@ -82,7 +81,7 @@ class Supervisor:
         while not self._ending.is_set():
             try:
                 self.tick()
-            except UNREACHABLE + OUTAGE as error:
+            except UNREACHABLE as error:
                 log.warning("will look again: %s", error)
             self._woken.wait(TICK_S)
             self._woken.clear()
@@ -119,4 +118,9 @@ class Supervisor:
             self._executor.submit(experiment["id"], experiment["name"], attempt)
 
     def _conclude(self, experiment: Row) -> None:
-        Publisher(self._store, self._tracker, experiment, check(experiment["spec"])).conclude()
+        from orchestrator.tracking import OUTAGE, Tracker  # mlflow: two seconds that the API's start need not wait for
+
+        try:
+            Publisher(self._store, Tracker(self._tracking_uri), experiment, check(experiment["spec"])).conclude()
+        except OUTAGE as error:
+            log.warning("%s: the tracking server does not answer, will try again: %s", experiment["id"], error)

@@ -1,0 +1,281 @@
+"""The main job on the real parts: POST, watch, compare; cached the second time; whole after kill -9 and after cancel."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from ray.job_submission import JobSubmissionClient
+
+from api.client import Client, Refused
+from api.local import Stack
+from orchestrator.checks import check
+from orchestrator.plan import plan
+from orchestrator.store import Store
+from orchestrator.tracking import Tracker
+from tests.e2e.conftest import children_named
+from trainer import loop
+from trainer.core import checkpoint
+
+pytestmark = [
+    pytest.mark.e2e,
+    # the clients of Ray and MLflow warn about their own internals
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
+]
+
+
+def spec(**changes: Any) -> dict[str, Any]:
+    """Three arms, two generations of three epochs on 40 images: two seconds of training."""
+    return {
+        "name": "small",
+        "data": {"name": "digits-noisy", "train_per_class": 4},
+        "model": {"name": "resnet-digits", "width": 4},
+        "train": {"generations": 2, "epochs": 3, "batch_size": 8, "lr": 0.05},
+        "arms": [
+            {"name": "normal", "method": {"name": "normal"}},
+            {"name": "llf", "method": {"name": "llf"}},
+            {"name": "seal", "method": {"name": "seal", "ascent_scale": 0.0001}},
+        ],
+        "seeds": [0],
+        "evaluations": [
+            {"evaluator": {"name": "accuracy"}, "on": ["every"]},
+            {"evaluator": {"name": "linear-probe", "targets": ["digits-edges"], "epochs": 2}},
+            {"evaluator": {"name": "few-shot", "targets": ["digits-5-9"], "episodes": 5, "epochs": 2, "shots": [1]}},
+            {"evaluator": {"name": "hessian-spectrum", "examples": 32, "k": 2}},
+            {"evaluator": {"name": "prediction-depth"}},
+        ],
+    } | changes
+
+
+LONG = {
+    "name": "long",
+    "train": {"generations": 2, "epochs": 60, "lr": 0.05, "evaluate_every": 60},
+    "arms": [{"name": "seal", "method": {"name": "seal", "ascent_scale": 1.0}}],
+    "evaluations": [],
+    "resources": {"checkpoint_every_s": 0},
+}
+
+
+def until(client: Client, identity: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    for view in client.watch(identity, every_s=0.1):
+        if reached(view):
+            return view
+    raise AssertionError(f"ended without reaching the wanted point: {view['state']} {view['message']}")
+
+
+def end(client: Client, identity: str) -> dict[str, Any]:
+    return list(client.watch(identity, every_s=0.2))[-1]
+
+
+def published(client: Client, identity: str) -> None:
+    """Waits until the supervisor has set the final status of the MLflow runs; the suite's timeout is the limit."""
+    while not client.experiment(identity)["published"]:
+        time.sleep(0.1)
+
+
+def in_epoch(generation: int, epoch: int) -> Callable[[dict[str, Any]], bool]:
+    def reached(view: dict[str, Any]) -> bool:
+        row = view["rows"][0]
+        return row["generation"] is not None and (row["generation"], row["epoch"]) >= (generation, epoch)
+
+    return reached
+
+
+def undisturbed_digests(raw: dict[str, Any]) -> dict[str, str]:
+    """Node key -> weights digest of the same training in this process, without any service."""
+    resolved = check(raw)
+    one = resolved.train_spec(resolved.arms[0], resolved.seeds[0])
+    dataset = one.data.load()
+    state = loop.start(one, dataset, torch.device("cpu"))
+    keys = [node.key for node in plan(resolved).nodes.values() if node.kind == "generation"]
+    found = {}
+    for _ in loop.train(one, state, dataset):
+        if state.epoch == one.train.epochs:
+            found[keys[state.generation]] = checkpoint.weights_digest(state.model.state_dict())
+    return found
+
+
+def job_log(stack: Stack, identity: str, attempt: int) -> str:
+    headers = {"Authorization": f"Bearer {stack.token_path.read_text()}"}
+    log: str = JobSubmissionClient(stack.links["ray"], headers=headers).get_job_logs(f"relearn-{identity}-a{attempt}")
+    return log
+
+
+@pytest.fixture(scope="module")
+def first(client: Client) -> dict[str, Any]:
+    """The small experiment, posted and followed to its end."""
+    posted = client.submit(spec())
+    return posted | {"view": end(client, posted["id"])}
+
+
+def test_the_experiment_succeeds_and_shares_generation_0(first: dict[str, Any]) -> None:
+    view = first["view"]
+    assert view["state"] == "SUCCEEDED", view["message"]
+    assert view["plan"]["generation"] == {"requested": 6, "unique": 4, "cached": 0}
+    assert view["plan"]["evaluation"] == {"requested": 18, "unique": 16, "cached": 0}
+    assert [(row["arm"], row["generation"], row["epoch"]) for row in view["rows"]] == [
+        ("normal", 1, 2),
+        ("llf", 1, 2),
+        ("seal", 1, 2),
+    ]
+    assert view["progress"]["epochs_done"] == view["progress"]["epochs_total"] == 12
+    (warning,) = view["warnings"]
+    assert (warning["arm"], warning["generation"]) == ("seal", 1)
+    assert warning["message"].startswith("no forgetting happened in generation 1")
+
+
+def test_results_are_tidy_rows_of_every_evaluator(first: dict[str, Any], client: Client) -> None:
+    rows = client.results(first["id"])
+    assert {row["evaluator"] for row in rows} == {
+        "accuracy",
+        "linear-probe",
+        "few-shot",
+        "hessian-spectrum",
+        "prediction-depth",
+    }
+    (few,) = [row for row in rows if row["arm"] == "seal" and row["evaluator"] == "few-shot"]
+    assert (few["dataset"], few["metric"], few["n"], few["generation"]) == ("digits-5-9", "1shot/acc", 5, 1)
+    assert few["low"] < few["value"] < few["high"]
+    shared = {(row["arm"], row["value"]) for row in rows if (row["metric"], row["generation"]) == ("top1", 0)}
+    assert len(shared) == 3
+    assert len({value for _, value in shared}) == 1
+
+
+def test_mlflow_shows_a_run_per_arm_with_the_whole_curve(first: dict[str, Any], client: Client, stack: Stack) -> None:
+    published(client, first["id"])
+    mlflow = MlflowClient(stack.links["mlflow"])
+    experiment = mlflow.get_experiment_by_name(f"small ({first['id']})")
+    runs = {run.info.run_name: run for run in mlflow.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"normal-seed0", "llf-seed0", "seal-seed0"}
+    final = {(row["arm"], row["metric"]): row["value"] for row in client.results(first["id"]) if row["generation"] == 1}
+    for name, run in runs.items():
+        arm = name.removesuffix("-seed0")
+        assert run.info.status == "FINISHED"
+        steps = [point.step for point in mlflow.get_metric_history(run.info.run_id, "train/loss")]
+        assert sorted(steps) == [0, 1, 2, 3, 4, 5]
+        assert run.data.tags["relearn.g00.trained_in"] == f"{first['id']}/normal/seed0/g0"
+        assert run.data.tags["relearn.g01.trained_in"] == f"{first['id']}/{arm}/seed0/g1"
+        assert run.data.metrics["accuracy/digits-noisy/top1"] == final[arm, "top1"]
+        assert run.data.metrics["few-shot/digits-5-9/1shot/acc"] == final[arm, "1shot/acc"]
+    seal = runs["seal-seed0"].data
+    assert seal.metrics["forgetting/ascent_dose"] == pytest.approx(0.05 * 5 * 0.0001, rel=1e-9)
+    assert "no forgetting happened" in seal.tags["relearn.warning"]
+    assert seal.params["method.ascent_scale"] == "0.0001"
+
+
+def test_every_generation_is_committed_with_its_hash(first: dict[str, Any], store: Store, stack: Stack, tmp_path: Path) -> None:
+    nodes = [node for node in store.nodes_of(first["id"]).values() if node["kind"] == "generation"]
+    assert len(nodes) == 4
+    for node in nodes:
+        directory = Tracker(stack.links["mlflow"]).fetch_checkpoint(node["checkpoint_uri"], tmp_path / node["key"])
+        manifest = checkpoint.read_manifest(directory)
+        assert (manifest.key, manifest.weights_sha256) == (node["key"], node["weights_sha256"])
+    working = stack.home / "storage" / "checkpoints"
+    assert not any((working / node["key"]).exists() for node in nodes)  # what is committed leaves no copy behind
+
+
+def test_the_same_spec_again_finds_everything_done(first: dict[str, Any], client: Client) -> None:
+    again = client.submit(spec(name="renamed"))
+    assert again["plan"]["generation"] == {"requested": 6, "unique": 4, "cached": 4}
+    assert again["plan"]["evaluation"] == {"requested": 18, "unique": 16, "cached": 16}
+    assert end(client, again["id"])["state"] == "SUCCEEDED"
+    assert client.results(again["id"]) == client.results(first["id"])
+
+
+def test_a_longer_run_trains_only_what_is_new(first: dict[str, Any], client: Client, store: Store) -> None:
+    raw = spec(name="longer", evaluations=[], train=spec()["train"] | {"generations": 3})
+    raw["arms"] = raw["arms"][1:2]
+    longer = client.submit(raw)
+    assert longer["plan"]["generation"] == {"requested": 3, "unique": 3, "cached": 2}
+    assert end(client, longer["id"])["state"] == "SUCCEEDED"
+    made_by = {use["generation"]: use["made_by"] for use in store.uses_of(longer["id"])}
+    assert made_by[1] == f"{first['id']}/llf/seed0/g1"
+    assert made_by[2] == f"{longer['id']}/llf/seed0/g2"
+    assert store.nodes_of(longer["id"]).keys() == undisturbed_digests(raw).keys()
+    assert {key: node["weights_sha256"] for key, node in store.nodes_of(longer["id"]).items()} == undisturbed_digests(raw)
+
+
+def test_kill_9_of_a_training_worker_costs_no_bit(client: Client, store: Store, stack: Stack) -> None:
+    raw = spec(**LONG)
+    posted = client.submit(raw)
+    until(client, posted["id"], in_epoch(1, 10))
+    (worker,) = children_named(stack, "ray::RayTrainWorker")
+    os.kill(worker, signal.SIGKILL)
+    view = end(client, posted["id"])
+    assert (view["state"], view["attempt"]) == ("SUCCEEDED", 1), view["message"]
+    log = job_log(stack, posted["id"], 1)
+    assert "/g1 resumed after epoch" in log
+    assert "(bitwise)" in log
+    assert {key: node["weights_sha256"] for key, node in store.nodes_of(posted["id"]).items()} == undisturbed_digests(raw)
+
+
+def test_kill_9_of_the_driver_starts_another_attempt(client: Client, store: Store, stack: Stack) -> None:
+    raw = spec(**LONG, seeds=[1])
+    posted = client.submit(raw)
+    until(client, posted["id"], in_epoch(1, 5))
+    (driver,) = children_named(stack, f"orchestrator.driver {posted['id']}")
+    os.kill(driver, signal.SIGKILL)
+    view = end(client, posted["id"])
+    assert (view["state"], view["attempt"]) == ("SUCCEEDED", 2), view["message"]
+    made = store.nodes_of(posted["id"])
+    assert {key: node["weights_sha256"] for key, node in made.items()} == undisturbed_digests(raw)
+
+
+def test_cancel_keeps_what_is_committed(client: Client, store: Store, stack: Stack) -> None:
+    raw = spec(**LONG, seeds=[2])
+    posted = client.submit(raw)
+
+    def first_committed(view: dict[str, Any]) -> bool:
+        return bool(view["rows"][0]["generations_committed"])
+
+    until(client, posted["id"], first_committed)
+    client.cancel(posted["id"])
+    assert end(client, posted["id"])["state"] == "CANCELLED"
+    assert children_named(stack, "ray::RayTrainWorker") == []
+    with pytest.raises(Refused, match="it is CANCELLED already"):
+        client.cancel(posted["id"])
+    published(client, posted["id"])
+    (run,) = store.runs_of(posted["id"])
+    assert MlflowClient(stack.links["mlflow"]).get_run(run["run_id"]).info.status == "KILLED"
+    again = client.submit(raw)
+    assert again["plan"]["generation"] == {"requested": 2, "unique": 2, "cached": 1}
+    assert end(client, again["id"])["state"] == "SUCCEEDED"
+
+
+def test_a_wrong_spec_is_refused_by_the_server_with_every_problem(client: Client) -> None:
+    raw = spec(seeds=[])
+    raw["arms"][2]["method"]["ascent_scal"] = 1
+    with pytest.raises(Refused) as refused:
+        client.submit(raw)
+    errors = {(error["pointer"], error["code"]) for error in refused.value.document["errors"]}
+    assert errors == {("/seeds", "OUT_OF_RANGE"), ("/arms/2/method/ascent_scal", "UNKNOWN_FIELD")}
+    assert "did you mean 'ascent_scale'?" in str(refused.value)
+
+
+def test_the_command_line_uses_only_the_api(first: dict[str, Any], stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec()))
+
+    def relearn(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "api.cli", *arguments]
+        environment = os.environ | {"RELEARN_URL": stack.links["api"]}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    submitted = relearn("submit", str(path))
+    assert "generations: 6 requested, 4 unique, 4 done before" in submitted.stdout
+    identity = submitted.stdout.split()[1]
+    watched = relearn("watch", identity)
+    assert watched.returncode == 0
+    assert "12/12 epochs (12 done before), 16/16 evaluations" in watched.stdout
+    assert "few-shot digits-5-9 1shot/acc %" in relearn("results", identity).stdout
+    assert len(json.loads(relearn("results", identity, "--json").stdout)) > 30
+    assert identity in relearn("list").stdout
+    assert relearn("cancel", identity).returncode == 2
