@@ -55,6 +55,7 @@ class Stack:
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+            "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # lets the dashboard name the Train runs
             "RAY_worker_niceness": "0",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "PYTHONUNBUFFERED": "1",

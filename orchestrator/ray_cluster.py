@@ -36,7 +36,7 @@ class Cluster:
         self._client.submit_job(
             entrypoint=f"exec {sys.executable} -m orchestrator.driver {experiment} {attempt}",
             submission_id=job,
-            metadata={"name": name, "experiment": experiment, "attempt": str(attempt)},
+            metadata={"job_name": name, "experiment": experiment, "attempt": str(attempt)},
             runtime_env={"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "20"}},
         )
 

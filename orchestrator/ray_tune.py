@@ -38,9 +38,13 @@ def evaluate(
     on_error: Callable[[str, str], None],
 ) -> None:
     """Runs all `jobs`; tells each node's result or error as soon as its trial ends."""
-    each = {"cpu": resources.cpus, "gpu": resources.gpus}
+
+    def judge(config: dict[str, Any]) -> dict[str, Any]:
+        return _judge(config)
+
+    judge.__name__ = name  # what the Ray dashboard shows of the trials
     tuner = tune.Tuner(
-        tune.with_resources(_judge, each),
+        tune.with_resources(judge, {"cpu": resources.cpus, "gpu": resources.gpus}),
         param_space={"job": tune.grid_search([asdict(job) for job in jobs]), "threads": resources.threads},
         tune_config=tune.TuneConfig(
             reuse_actors=True,

@@ -122,8 +122,8 @@ def test_an_unknown_field_is_named_with_its_nearest_relative(pointer: str, neare
     ],
 )
 def test_an_unknown_name_is_named_with_its_nearest_relative(pointer: str, given: object, nearest: str | None) -> None:
-    (place,) = places(changed((pointer, given)))
-    assert place == (pointer + ("/1" if isinstance(given, list) else ""), "UNKNOWN_VALUE", nearest)
+    at = pointer + "/1" if isinstance(given, list) else pointer
+    assert places(changed((pointer, given))) == [(at, "UNKNOWN_VALUE", nearest)]
 
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
@@ -210,9 +210,8 @@ def test_a_wrong_type_is_told_where_it_stands(pointer: str, given: object) -> No
     ],
 )
 def test_a_value_out_of_range_is_told_where_it_stands(pointer: str, given: object) -> None:
-    ((at, code, suggestion),) = places(changed((pointer, given)))
-    assert (code, suggestion) == ("OUT_OF_RANGE", None)
-    assert at == (pointer + "/1" if pointer.endswith("learning_rates") else pointer)
+    at = pointer + "/1" if pointer.endswith("learning_rates") else pointer
+    assert places(changed((pointer, given))) == [(at, "OUT_OF_RANGE", None)]
 
 
 def test_the_message_says_the_bound_and_the_value() -> None:
@@ -425,7 +424,7 @@ def test_a_mistake_does_not_invent_others(changes: list[tuple[str, Any]], expect
     assert [problem.pointer for problem in problems(changed(*changes))] == expected
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(4)
 @pytest.mark.parametrize(
     "raw",
     [

@@ -478,7 +478,7 @@ def test_warnings_are_found_by_row(store: Store) -> None:
 def test_an_evaluation_commits_scores_and_curves_together(store: Store, clock: Clock) -> None:
     experiment = running(store)
     clock.at = 42.0
-    scores = {
+    scores: dict[str, dict[str, Any]] = {
         "top1": {"value": 0.75, "n": 896, "low": 0.72, "high": 0.78},
         "loss": {"value": 1.5, "n": 896, "low": None, "high": None},
     }

@@ -338,7 +338,6 @@ def test_a_job_that_succeeds_although_it_was_cancelled_is_cancelled(store: Store
 # --- concluding ---
 
 
-@pytest.mark.filterwarnings("default")
 def test_without_a_tracking_server_the_work_goes_on_and_the_end_is_published_later(
     store: Store, supervisor: Supervisor, jobs: Jobs, clock: Clock
 ) -> None:
