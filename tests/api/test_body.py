@@ -1,6 +1,7 @@
 """Whatever is posted, the answer is an accepted experiment or a problem document, and never our own mistake."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,13 +115,14 @@ def test_the_largest_body_is_read(client: TestClient) -> None:
     assert client.post("/experiments", content=padded + b" ").status_code == 413
 
 
-@pytest.mark.timeout(5)
 def test_a_body_full_of_names_of_which_the_last_is_repeated_is_refused_within_seconds() -> None:
     names = [f'"{index:05}":1' for index in range(25_000)]
     raw = ("{" + ",".join([*names, names[-1]]) + "}").encode()
     assert len(raw) < body.MAX_BYTES
+    began = time.process_time()
     with pytest.raises(ApiProblem, match="'24999' stands twice"):
         body.parse(raw)
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
