@@ -55,4 +55,10 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
         request.app.state.store.experiments(limit=1)
         return {"status": "ok", "supervisor": request.app.state.supervisor.alive, "links": settings.links}
 
+    def description() -> dict[str, Any]:
+        document = FastAPI.openapi(app)
+        document["components"]["schemas"].update(experiments.SPEC_PARTS)
+        return document
+
+    app.openapi = description  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

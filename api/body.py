@@ -29,7 +29,7 @@ def parse(raw: bytes) -> Any:
         text = raw.decode()
         if _depth(text) > MAX_DEPTH:
             _refuse(f"it is nested deeper than {MAX_DEPTH} levels")
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeError as error:
         _refuse(f"it is not valid Unicode: {error}")
@@ -43,12 +43,19 @@ def _refuse(why: str) -> NoReturn:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{repeated!r} stands twice in one object")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} stands twice in one object")
+        found[name] = value
     return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), -float("inf")):
+        raise ValueError(f"{text} is too large for a number")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

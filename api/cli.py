@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from api import local, show
+from api import body, local, show
 from api.client import Client, Refused
+from api.problems import ApiProblem
 from orchestrator.settings import Settings
 
 
@@ -161,9 +162,9 @@ def _cancel(options: argparse.Namespace, console: Console) -> int:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        spec: dict[str, Any] = json.loads(path.read_text())
+        spec: dict[str, Any] = body.parse(path.read_bytes())
         return spec
-    except (OSError, ValueError) as error:
+    except (OSError, ApiProblem) as error:
         raise Refused({"title": f"{path} cannot be read", "detail": str(error)}) from error
 
 

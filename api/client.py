@@ -96,7 +96,11 @@ class Client:
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         answer = self._http.request(method, path, **options)
-        document: dict[str, Any] = answer.json()
+        try:
+            document: dict[str, Any] = answer.json()
+        except ValueError as error:
+            document = {"title": f"{answer.url} answered {answer.status_code}", "detail": answer.text[:500]}
+            raise Refused(document) from error
         if answer.is_error:
             raise Refused(document)
         return document

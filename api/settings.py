@@ -23,4 +23,4 @@ class ApiSettings:
             "mlflow": os.environ.get("RELEARN_MLFLOW_LINK", service.tracking_uri),
             "ray": os.environ.get("RELEARN_RAY_LINK", service.ray_address),
         }
-        return ApiSettings(service, os.environ.get("RELEARN_TOKEN"), tuple(hosts.split(",")), links)
+        return ApiSettings(service, os.environ.get("RELEARN_TOKEN") or None, tuple(hosts.split(",")), links)

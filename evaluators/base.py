@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 from torch import nn
 
 from trainer.core.data import AnyData, Dataset
@@ -18,9 +19,11 @@ T = TypeVar("T")
 
 def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     """`values` as they are. Raises ValueError where one is listed twice: its scores would share a name."""
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            raise ValueError(f"{value!r} is listed twice: keep it once")
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise PydanticCustomError("duplicate", "{value} is listed twice: keep it once", {"value": repr(value)})
+        seen.add(value)
     return values
 
 
@@ -52,8 +55,11 @@ class Evaluator(BaseModel, ABC):
 
     version: ClassVar[int] = 1
 
-    def problems(self, target: AnyData) -> list[tuple[str, str]]:
-        """What makes `target` unable to feed this evaluator: (field, message) pairs, read before any pixel is."""
+    def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
+        """What makes `target` unable to feed this evaluator: (field, message) pairs, read before any pixel is.
+
+        None is a target that is not known yet; then only the evaluator's own settings can contradict each other.
+        """
         return []
 
     @abstractmethod
@@ -68,6 +74,6 @@ class TransferEvaluator(Evaluator):
     targets: Annotated[
         tuple[str, ...],
         # not strict, because JSON has no tuples
-        Field(min_length=1, strict=False, description="names of the data sets to transfer to"),
+        Field(min_length=1, max_length=64, strict=False, description="names of the data sets to transfer to"),
         AfterValidator(distinct),
     ]

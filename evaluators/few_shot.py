@@ -32,7 +32,11 @@ class FewShot(TransferEvaluator):
     name: Literal["few-shot"] = "few-shot"
     ways: int = Field(5, ge=2, le=1000, description="classes per episode")
     shots: Annotated[tuple[Shots, ...], AfterValidator(distinct)] = Field(
-        (1, 5), min_length=1, strict=False, description="support images per class, each a separate set of episodes"
+        (1, 5),
+        min_length=1,
+        max_length=16,
+        strict=False,
+        description="support images per class, each a separate set of episodes",
     )
     queries: int = Field(15, ge=1, le=10_000, description="query images per class")
     episodes: int = Field(600, ge=1, le=1_000_000, description="episodes per number of shots; the paper's is 600")
@@ -44,8 +48,10 @@ class FewShot(TransferEvaluator):
     weight_decay: float = Field(0.001, ge=0, le=1, description="L2 term in the gradient of weight and bias")
     seed: int = Field(0, ge=0, le=2**31, description="draws the episodes")
 
-    def problems(self, target: AnyData) -> list[tuple[str, str]]:
+    def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """Episodes the target cannot fill, as (field, message)."""
+        if target is None:
+            return []
         return self._unfillable(target.name, len(target.class_names()), target.smallest_class())
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:

@@ -43,10 +43,11 @@ class HessianSpectrum(Evaluator):
             raise ValueError(f"max_steps {self.max_steps} cannot find k {self.k} eigenvalues: use at least k")
         return self
 
-    def problems(self, target: AnyData) -> list[tuple[str, str]]:
+    def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """A batch that the images drawn do not fill, as (field, message)."""
-        drawn = min(self.examples, sum(target.train_sizes()))
-        return [] if self.batch_size <= drawn else [("batch_size", self._too_large(drawn, target.name))]
+        drawn = self.examples if target is None else min(self.examples, sum(target.train_sizes()))
+        name = "the training data" if target is None else target.name
+        return [] if self.batch_size <= drawn else [("batch_size", self._too_large(drawn, name))]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
         """Scores over B batches, n = B: `max` (largest of the pool; an extreme, so no interval), `negative_share`

@@ -33,7 +33,7 @@ class LinearProbe(TransferEvaluator):
 
     name: Literal["linear-probe"] = "linear-probe"
     learning_rates: Annotated[tuple[LearningRate, ...], AfterValidator(distinct)] = Field(
-        (0.1, 0.01, 0.001), min_length=1, strict=False, description="flat learning rates, each with its own head"
+        (0.1, 0.01, 0.001), min_length=1, max_length=16, strict=False, description="flat learning rates, each with its own head"
     )
     epochs: int = Field(120, ge=1, le=100_000, description="passes over the target's training images")
     batch_size: int = Field(32, ge=1, le=1_000_000, description="images per step; the last batch may be smaller")
@@ -42,9 +42,9 @@ class LinearProbe(TransferEvaluator):
     seed: int = Field(0, ge=0, le=2**31, description="draws the head, minibatches, held-out images and subset")
     train_per_class: int | None = Field(None, ge=2, description="training images kept per class; null keeps all")
 
-    def problems(self, target: AnyData) -> list[tuple[str, str]]:
+    def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """`train_per_class` beyond what the target has, as (field, message)."""
-        if (self.train_per_class or 0) <= (has := min(target.train_sizes())):
+        if target is None or (self.train_per_class or 0) <= (has := min(target.train_sizes())):
             return []
         message = f"train_per_class {self.train_per_class} is more than the {has} training images of the smallest class"
         return [("train_per_class", f"{message} of {target.name!r}: use fewer")]

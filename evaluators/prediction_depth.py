@@ -29,18 +29,21 @@ class PredictionDepth(Evaluator):
 
     name: Literal["prediction-depth"] = "prediction-depth"
     k: int = Field(5, ge=1, le=10_000, description="neighbours that vote")
-    layers: Annotated[tuple[str, ...], Field(min_length=1, strict=False), AfterValidator(distinct)] | None = Field(
-        None,
-        description="probed layers from input to output, `fc` for the softmax; null: the stage points and fc",
+    layers: Annotated[tuple[str, ...], Field(min_length=1, max_length=200, strict=False), AfterValidator(distinct)] | None = (
+        Field(
+            None,
+            description="probed layers from input to output, `fc` for the softmax; null: the stage points and fc",
+        )
     )
     pool: Literal["none", "avg"] = Field("none", description="`none` flattens an output, `avg` averages its pixels")
     query_chunk: int = Field(2048, ge=1, description="test images whose outputs are held at once")
     support_chunk: int = Field(1024, ge=1, description="training images whose outputs are held at once")
 
-    def problems(self, target: AnyData) -> list[tuple[str, str]]:
+    def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """More neighbours than training images, as (field, message)."""
-        has = sum(target.train_sizes())
-        return [] if self.k <= has else [("k", self._too_many(has))]
+        if target is None or self.k <= (has := sum(target.train_sizes())):
+            return []
+        return [("k", self._too_many(has))]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
         """Scores `<layer>/knn_acc` against the labels (Wilson interval) and `mean_depth` (in layers, 0 to L), n =

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from evaluators import AnyEvaluator, EvaluatorSpec, PredictionDepth, TransferEvaluator
 from orchestrator.spec import ExperimentSpec
 from trainer.core import data, models
-from trainer.methods import AnyMethod, MethodSpec
+from trainer.methods import MethodSpec
 from trainer.spec import TrainSettings, method_with_recipe, with_recipe
 
 MAX_NODES = 100_000
@@ -50,9 +50,7 @@ def check(raw: object) -> ExperimentSpec:
     try:
         spec = ExperimentSpec.model_validate_json(json.dumps(raw))
     except ValidationError as error:
-        found = [_problem(details, raw) for details in error.errors(include_url=False)]
-        first = {problem.pointer: problem for problem in reversed(found)}  # a union reports each member it tried
-        problems += reversed(first.values())
+        problems += [_problem(details, raw) for details in error.errors(include_url=False) if not _consequence(details)]
     problems += _contradictions(raw)
     if spec is None or problems:
         raise InvalidSpec(problems)
@@ -89,86 +87,109 @@ def _resolved(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def _contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
-    model = _part(models.ModelSpec, raw.get("model", {"name": "resnet-digits"}))
-    train = _part(TrainSettings, raw.get("train", {}))
-    if train is not None:
-        yield from (_contradiction(f"/train/{field}", message) for field, message in train.problems())
+    model = _part(_MODEL, raw.get("model", {"name": "resnet-digits"})).value
+    train = _part(_TRAIN, raw.get("train", {}))
+    if train.value is not None and not train.wrong & {"epochs", "generations", "schedule"}:
+        yield from (_contradiction(f"/train/{field}", message) for field, message in train.value.problems())
+    epochs = None if train.value is None or "epochs" in train.wrong else train.value.epochs
+    generations = None if train.value is None or "generations" in train.wrong else train.value.generations
     names = [] if model is None else [name for name, _ in models.skeleton(model, classes=2).named_parameters()]
-    for index, arm in enumerate(_list(raw.get("arms"))):
-        method: AnyMethod | None = _part(MethodSpec, arm.get("method")) if isinstance(arm, dict) else None
-        if method is not None and train is not None and names:
-            for field, message in method.problems(train.epochs, names):
-                yield _contradiction(f"/arms/{index}/method/{field}", message)
-    arm_names = [arm.get("name") for arm in _list(raw.get("arms")) if isinstance(arm, dict)]
-    yield from _repeated("/arms/{}/name", arm_names)
-    yield from _repeated("/seeds/{}", _list(raw.get("seeds")))
-    if train is not None and (total := len(arm_names) * len(_list(raw.get("seeds", [0]))) * train.generations) > MAX_NODES:
+    arms = _list(raw.get("arms"), 64)
+    for index, arm in enumerate(arms):
+        method = _part(_METHOD, arm.get("method") if isinstance(arm, dict) else None)
+        if method.value is not None and names:
+            for field, message in method.value.problems(epochs, names):
+                if field not in method.wrong:
+                    yield _contradiction(f"/arms/{index}/method/{field}", message)
+    yield from _repeated("/arms/{}/name", [arm.get("name") if isinstance(arm, dict) else None for arm in arms], str)
+    seeds = _list(raw.get("seeds", [0]), 100)
+    yield from _repeated("/seeds/{}", seeds, int)
+    if generations is not None and (total := len(arms) * len(seeds) * generations) > MAX_NODES:
         yield _contradiction("", f"{total} generations are asked for (arms x seeds x generations); at most {MAX_NODES}")
-    for index, evaluation in enumerate(_list(raw.get("evaluations"))):
+    for index, evaluation in enumerate(_list(raw.get("evaluations"), 64)):
         if isinstance(evaluation, dict):
-            yield from _evaluation_problems(f"/evaluations/{index}", evaluation, raw, model, train)
+            yield from _evaluation_problems(f"/evaluations/{index}", evaluation, raw.get("data"), model, generations)
 
 
 def _evaluation_problems(
     pointer: str,
     evaluation: dict[str, Any],
-    raw: dict[str, Any],
+    source: object,
     model: models.DigitsResNet | models.ImageNetResNet | None,
-    train: TrainSettings | None,
+    generations: int | None,
 ) -> Iterator[Problem]:
-    for index, moment in enumerate(_list(evaluation.get("on"))):
-        if train is not None and isinstance(moment, int) and moment >= train.generations:
-            message = f"there is no generation {moment}: the last of {train.generations} is {train.generations - 1}"
+    for index, moment in enumerate(_list(evaluation.get("on"), 100)):
+        if generations is not None and type(moment) is int and generations <= moment <= 1000:
+            message = f"there is no generation {moment}: the last of {generations} is {generations - 1}"
             yield _contradiction(f"{pointer}/on/{index}", message)
-    evaluator: AnyEvaluator | None = _part(EvaluatorSpec, evaluation.get("evaluator"))
+    part = _part(_EVALUATOR, evaluation.get("evaluator"))
+    evaluator: AnyEvaluator | None = part.value
     if evaluator is None:
         return
-    source = _part(data.DataSpec, raw.get("data"))
+    trusted = not part.wrong & set(type(evaluator).model_fields)  # else its own fields' defaults would be judged
     if isinstance(evaluator, TransferEvaluator):
         for index, name in enumerate(evaluator.targets):
-            if name in data.names():
-                yield from _unfit(f"{pointer}/evaluator", evaluator, data.named(name))
-            else:
+            if name not in data.names():
                 message = f"{name!r} is not a data set; known are {', '.join(data.names())}"
                 yield Problem(f"{pointer}/evaluator/targets/{index}", "UNKNOWN_VALUE", message, _nearest(name, data.names()))
-    elif source is not None:
-        yield from _unfit(f"{pointer}/evaluator", evaluator, source)
+            elif trusted:
+                yield from _unfit(f"{pointer}/evaluator", evaluator, data.named(name))
+    elif trusted:
+        trained_on = _part(_DATA, source)
+        yield from _unfit(f"{pointer}/evaluator", evaluator, None if trained_on.wrong else trained_on.value)
     if isinstance(evaluator, PredictionDepth) and evaluator.layers is not None and model is not None:
         layers = [name for name, _ in models.skeleton(model, classes=2).named_modules() if name]
         for index, layer in enumerate(evaluator.layers):
             if layer not in layers:
-                yield Problem(
-                    f"{pointer}/evaluator/layers/{index}",
-                    "UNKNOWN_VALUE",
-                    f"{model.name} has no layer {layer!r}",
-                    _nearest(layer, layers),
-                )
+                message = f"{model.name} has no layer {layer!r}"
+                yield Problem(f"{pointer}/evaluator/layers/{index}", "UNKNOWN_VALUE", message, _nearest(layer, layers))
 
 
-def _unfit(pointer: str, evaluator: AnyEvaluator, target: data.AnyData) -> Iterator[Problem]:
+def _unfit(pointer: str, evaluator: AnyEvaluator, target: data.AnyData | None) -> Iterator[Problem]:
     for field, message in evaluator.problems(target):
         yield _contradiction(f"{pointer}/{field}", message)
 
 
-def _part(kind: Any, raw: object) -> Any:
-    """`raw` as `kind` without the fields that are wrong by themselves (reported already); None if nothing is left."""
+_DATA: TypeAdapter[Any] = TypeAdapter(data.DataSpec)
+_MODEL: TypeAdapter[Any] = TypeAdapter(models.ModelSpec)
+_TRAIN: TypeAdapter[Any] = TypeAdapter(TrainSettings)
+_METHOD: TypeAdapter[Any] = TypeAdapter(MethodSpec)
+_EVALUATOR: TypeAdapter[Any] = TypeAdapter(EvaluatorSpec)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the spec without the fields that are `wrong` by themselves (those are reported already)."""
+
+    value: Any
+    wrong: frozenset[str] = frozenset()
+
+
+def _part(kind: TypeAdapter[Any], raw: object) -> _Part:
+    """`raw` as `kind`, without what is wrong in it; its value is None where nothing is left to read."""
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(raw))
+        return _Part(kind.validate_json(json.dumps(raw)))
     except ValidationError as error:
         wrong = {step for details in error.errors() for step in details["loc"] if isinstance(raw, dict) and step in raw}
-        if not wrong or not isinstance(raw, dict):
-            return None
-        return _part(kind, {key: value for key, value in raw.items() if key not in wrong})
+    if not wrong or not isinstance(raw, dict):
+        return _Part(None)
+    rest = _part(kind, {key: value for key, value in raw.items() if key not in wrong})
+    return _Part(rest.value, rest.wrong | {str(step) for step in wrong})
 
 
-def _list(raw: object) -> list[Any]:
-    return raw if isinstance(raw, list) else []
+def _list(raw: object, most: int) -> list[Any]:
+    """The first `most` items of a list; a longer one is refused anyway."""
+    return raw[:most] if isinstance(raw, list) else []
 
 
-def _repeated(pointer: str, values: list[Any]) -> Iterator[Problem]:
+def _repeated(pointer: str, values: list[Any], kind: type) -> Iterator[Problem]:
+    seen = set()
     for index, value in enumerate(values):
-        if value in values[:index]:
+        if type(value) is not kind:
+            continue
+        if value in seen:
             yield Problem(pointer.format(index), "DUPLICATE", f"{value!r} stands here for the second time")
+        seen.add(value)
 
 
 def _contradiction(pointer: str, message: str) -> Problem:
@@ -177,9 +198,14 @@ def _contradiction(pointer: str, message: str) -> Problem:
 
 # --- pydantic's errors in our words ---
 
-_CODES = {"extra_forbidden": "UNKNOWN_FIELD", "missing": "MISSING_FIELD"}
-_RANGES = ("greater_than", "less_than", "too_short", "too_long", "finite_number")
+_RANGES = ("greater_than", "less_than", "too_short", "too_long", "string_too_", "finite_number", "string_pattern")
 _CHOICES = ("literal_error", "union_tag_invalid")
+_CODES = {"duplicate": "DUPLICATE", "value_error": "CONTRADICTION"}
+
+
+def _consequence(details: Any) -> bool:
+    """Whether the error only says that a list is too short without its wrong items, which are reported themselves."""
+    return bool(details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"])
 
 
 def _problem(details: Any, raw: object) -> Problem:
@@ -199,7 +225,13 @@ def _problem(details: Any, raw: object) -> Problem:
         return Problem(_pointer([*path, "name"]), "MISSING_FIELD", "name is required")
     if kind == "missing":
         return Problem(_pointer(path), "MISSING_FIELD", f"{name} is required")
-    code = "OUT_OF_RANGE" if kind.startswith(_RANGES) or "pattern" in kind else "WRONG_TYPE"
+    if kind in ("too_short", "too_long"):
+        limit = context.get("min_length" if kind == "too_short" else "max_length")
+        message = f"holds {len(details['input'])} items; {'at least' if kind == 'too_short' else 'at most'} {limit} are wanted"
+        return Problem(_pointer(path), "OUT_OF_RANGE", message)
+    if kind in _CODES:
+        return Problem(_pointer(path), _CODES[kind], str(context.get("error", details["msg"])))
+    code = "OUT_OF_RANGE" if kind.startswith(_RANGES) else "WRONG_TYPE"
     value = details.get("input")
     shown = f", got {value!r}" if isinstance(value, str | int | float | bool) and len(str(value)) <= 100 else ""
     return Problem(_pointer(path), code, f"{details['msg'].removeprefix('Input ')}{shown}")
@@ -209,22 +241,21 @@ def _locate(location: list[str | int], raw: object) -> tuple[list[str | int], li
     """The path of pydantic's `location` in `raw` (without union tags), and the field names known in its last object."""
     path: list[str | int] = []
     schema: dict[str, Any] = _SCHEMA
-    for index, step in enumerate(location):
+    for step in location:
         schema = _dereferenced(schema)
-        present = (isinstance(raw, dict) and step in raw) or (isinstance(raw, list) and isinstance(step, int))
         mapping = schema.get("discriminator", {}).get("mapping", {})
         if step in mapping:  # a union's tag, not a place in the document
             schema = _dereferenced({"$ref": mapping[step]})
-            continue
-        if not present and index < len(location) - 1:
-            continue
-        if index == len(location) - 1 and not present and isinstance(raw, str | int | float | bool | type(None)):
-            break  # the member of a plain union that was tried
-        path.append(step)
-        if index < len(location) - 1 and isinstance(raw, dict | list):
-            raw = raw[step]  # type: ignore[index]
-            schema = schema.get("properties", {}).get(step) or schema.get("items") or {}
-    return path, list(_dereferenced(schema).get("properties", {}))
+        elif isinstance(raw, dict):
+            path.append(step)
+            known, raw = list(schema.get("properties", {})), raw.get(step)
+            schema = schema.get("properties", {}).get(step, {})
+            if step == location[-1]:
+                return path, known
+        elif isinstance(raw, list) and isinstance(step, int):
+            path.append(step)
+            raw, schema = raw[step], schema.get("items", {})
+    return path, []
 
 
 def _dereferenced(schema: dict[str, Any]) -> dict[str, Any]:

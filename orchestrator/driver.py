@@ -25,7 +25,7 @@ from orchestrator.checks import check
 from orchestrator.plan import Node, Segment
 from orchestrator.publish import Publisher
 from orchestrator.settings import Settings
-from orchestrator.store import Claim, Store
+from orchestrator.store import TERMINAL, Claim, Store
 from trainer.core import checkpoint
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class Driver:
 
     def run(self) -> None:
         """Does everything that is left, then records how the experiment ended."""
-        self._store.move(self._experiment, "RUNNING", attempt=self._attempt)
+        if not self._store.move(self._experiment, "RUNNING", attempt=self._attempt):
+            return  # cancelled meanwhile, or a later attempt has begun
         threading.Thread(target=self._tend, name="tend", daemon=True).start()
         publishing = threading.Thread(target=self._publish, name="publish", daemon=True)
         publishing.start()
@@ -146,7 +147,7 @@ class Driver:
     def _receive(self, message: ray_board.Message) -> None:
         match message:
             case ray_board.EpochDone(key, row):
-                self._store.add_epochs([{"key": key, **_finite(row)}])
+                self._store.add_epochs([{"key": key, **row}])
             case ray_board.GenerationDone(key):
                 self._generation_done(key)
             case ray_board.SegmentFailed(task, reason, text):
@@ -225,15 +226,8 @@ class Driver:
         node = self._plan.nodes[key]
         assert node.evaluator is not None
         assert node.target is not None
-        scores = {metric: {name: _number(value) for name, value in score.items()} for metric, score in result["scores"].items()}
-        self._store.finish_evaluation(
-            self._claims[key],
-            self._made_by(node),
-            node.evaluator["name"],
-            node.target["name"],
-            scores,
-            result["curves"],
-        )
+        names = node.evaluator["name"], node.target["name"]
+        self._store.finish_evaluation(self._claims[key], self._made_by(node), *names, result["scores"], result["curves"])
         self._done.add(key)
 
     # --- nodes ---
@@ -243,7 +237,7 @@ class Driver:
 
     def _claim(self, key: str) -> bool:
         """Whether this attempt may make the node; notices one that another experiment has made meanwhile."""
-        if (claim := self._store.claim(key, self._experiment)) is not None:
+        if (claim := self._store.claim(key, self._experiment, self._attempt)) is not None:
             self._claims[key] = claim
         elif key not in self._claims and self._nodes()[key]["state"] == "SUCCEEDED":
             self._done.add(key)
@@ -255,7 +249,7 @@ class Driver:
     def _fail(self, keys: set[str], reason: str, message: str) -> None:
         """Fails `keys` and marks every node that needs one of them."""
         for key in keys:
-            if claim := self._claims.get(key) or self._store.claim(key, self._experiment):
+            if claim := self._claims.get(key) or self._store.claim(key, self._experiment, self._attempt):
                 self._store.fail_node(claim, reason, message)
             self._failed[key] = reason
         for key, node in self._plan.nodes.items():
@@ -294,8 +288,8 @@ class Driver:
         """Says that this attempt lives; leaves at once when a later attempt has taken over."""
         while not self._stopping.is_set():
             state = self._store.heartbeat(self._experiment, self._attempt)
-            if state is None:
-                os._exit(3)
+            if state is None or state in TERMINAL:
+                os._exit(3)  # at once, whatever the other threads are at
             if state == "CANCELLING":
                 self._stopping.set()
             self._stopping.wait(HEARTBEAT_S)
@@ -329,21 +323,12 @@ class Driver:
         directory = ray_train.checkpoint_folder(self._settings.storage, node.key)
         manifest = checkpoint.read_manifest(directory)
         rows = [{**vars(row), "key": node.key, "at": time.time()} for row in checkpoint.load_history(directory)]
-        self._store.add_epochs([_finite(row) for row in rows])
+        self._store.add_epochs(rows)
         run_id = self._publisher.run_id(node.arm, node.seed)
         uri = self._tracker.commit_checkpoint(run_id, directory, f"checkpoints/g{node.generation:04}")
         claim = self._claims[node.key]
         if not self._store.finish_generation(claim, self._made_by(node), uri, manifest.weights_sha256):
             log.warning("%s was claimed by another attempt; its commit is dropped", node.title)
-
-
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"metrics": {name: value for name, value in row["metrics"].items() if _number(value) is not None}}
-
-
-def _number(value: float | None) -> float | None:
-    """None for NaN and infinities, which neither JSON nor the tracking server takes."""
-    return value if value is not None and abs(value) < float("inf") else None
 
 
 def main() -> int:

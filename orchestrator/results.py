@@ -100,7 +100,7 @@ def _progress(
     total = len(generations) * epochs
     left = None
     if training_began is not None and done - cached > 1 and done < total and experiment["state"] in LIVE:
-        left = round((now - training_began) / (done - cached) * (total - done), 1)
+        left = round((now - training_began) / (done - cached - 1) * (total - done), 1)
     return {
         "epochs_done": done,
         "epochs_total": total,

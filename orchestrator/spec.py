@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from evaluators import EvaluatorSpec
 from trainer.core.data import DataSpec
@@ -12,7 +12,10 @@ from trainer.spec import TrainSettings, TrainSpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="lower-case letters, digits, . _ -")]
 Seed = Annotated[int, Field(ge=0, le=2**31)]
-Moment = Literal["first", "last", "every"] | Annotated[int, Field(ge=0, le=1000)]
+Moment = Annotated[
+    Annotated[Literal["first", "last", "every"], Tag("word")] | Annotated[int, Field(ge=0, le=1000), Tag("index")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "index"),
+]
 
 
 class _Part(BaseModel):

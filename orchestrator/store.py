@@ -5,6 +5,7 @@ nothing once a later attempt holds the node, so a worker that was thought dead c
 changes.
 """
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.plan import Plan
 
@@ -155,12 +157,14 @@ class Store:
 
         Raises KeyReused for the same key with another body.
         """
-        while True:
+        for attempt in range(10):
             try:
                 with self._writing.begin() as connection:
                     return self._submit(connection, name, spec, plan, idempotency_key, body_sha256)
             except sa.exc.IntegrityError:  # somebody else stored the same key or node just now: look again
-                continue
+                if attempt == 9:
+                    raise
+        raise AssertionError("unreachable")
 
     def _submit(
         self, connection: sa.Connection, name: str, spec: dict[str, Any], plan: Plan, key: str | None, body_sha256: str
@@ -192,6 +196,8 @@ class Store:
         return identity, True
 
     def experiment(self, experiment: str) -> Row | None:
+        if not experiment.isprintable():  # no id of ours, and PostgreSQL takes no NUL
+            return None
         with self._engine.connect() as connection:
             return connection.execute(sa.select(experiments).where(experiments.c.id == experiment)).mappings().one_or_none()
 
@@ -250,6 +256,17 @@ class Store:
         with self._writing.begin() as connection:
             return connection.execute(sa.update(experiments).where(*where).values(values)).rowcount == 1
 
+    def cancel(self, experiment: str) -> None:
+        """Ends a waiting experiment at once and marks a live one for its supervisor; an ended one stays as it is."""
+        to = sa.case((experiments.c.state == "QUEUED", "CANCELLED"), else_="CANCELLING")
+        ended = sa.case((experiments.c.state == "QUEUED", self._now()), else_=None)
+        with self._writing.begin() as connection:
+            connection.execute(
+                sa.update(experiments)
+                .where(experiments.c.id == experiment, experiments.c.state.not_in(TERMINAL))
+                .values(state=to, finished_at=ended)
+            )
+
     def heartbeat(self, experiment: str, attempt: int, message: str | None = None) -> str | None:
         """Says that the attempt lives; returns the experiment's state, or None where a later attempt is the current one."""
         with self._writing.begin() as connection:
@@ -284,13 +301,20 @@ class Store:
         with self._engine.connect() as connection:
             return list(connection.execute(query).mappings())
 
-    def claim(self, key: str, experiment: str) -> Claim | None:
-        """The right to make the node for `experiment`; None where it is made, or being made by another live experiment."""
+    def claim(self, key: str, experiment: str, attempt: int | None = None) -> Claim | None:
+        """The right to make the node for `experiment`; None where it is made, or being made by another live experiment.
+
+        With `attempt`: None also where that is no longer the experiment's current attempt.
+        """
+        current = sa.select(experiments.c.id).where(experiments.c.id == experiment)
+        if attempt is not None:
+            current = current.where(experiments.c.attempt == attempt)
         others = sa.select(experiments.c.id).where(experiments.c.state.in_(LIVE), experiments.c.id != experiment)
         with self._writing.begin() as connection:
             changed = connection.execute(
                 sa.update(nodes)
                 .where(nodes.c.key == key, nodes.c.state != "SUCCEEDED")
+                .where(current.exists())
                 .where(sa.or_(nodes.c.state != "RUNNING", nodes.c.owner.is_(None), nodes.c.owner.not_in(others)))
                 .values(
                     state="RUNNING",
@@ -330,11 +354,12 @@ class Store:
             if not self._finish(connection, claim, {"made_by": made_by}):
                 return False
             rows = [
-                {"key": claim.key, "evaluator": evaluator, "dataset": dataset, "metric": metric, "at": at, **score}
+                {"key": claim.key, "evaluator": evaluator, "dataset": dataset, "metric": metric, "at": at, **_finite(score)}
                 for metric, score in scores.items()
             ]
             _insert(connection, results, rows)
-            _insert(connection, curves, [{"key": claim.key, "name": name, "values": each} for name, each in series.items()])
+            lines = {name: list(_finite(dict(enumerate(each))).values()) for name, each in series.items()}
+            _insert(connection, curves, [{"key": claim.key, "name": name, "values": each} for name, each in lines.items()])
             return True
 
     def fail_node(self, claim: Claim, reason: str, message: str) -> bool:
@@ -361,12 +386,15 @@ class Store:
     # --- what was measured ---
 
     def add_epochs(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Adds epoch rows; one that is there already keeps its values and time, so a repeated epoch changes nothing."""
+        """Adds epoch rows; one that is there already keeps its values and time, so a repeated epoch changes nothing.
+
+        A metric that is not finite is left out: neither JSON nor the tracking server takes it.
+        """
+        insert = (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(epochs)
         with self._writing.begin() as connection:
             for row in rows:
-                there = sa.select(epochs.c.id).where(epochs.c.key == row["key"], epochs.c.epoch == row["epoch"])
-                if connection.execute(there).first() is None:
-                    connection.execute(sa.insert(epochs), dict(row))
+                metrics = {name: value for name, value in _finite(row["metrics"]).items() if value is not None}
+                connection.execute(insert.on_conflict_do_nothing(), {**row, "metrics": metrics})
 
     def epochs_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[Row]:
         """Epoch rows of a row of the comparison, in the order they were written, from id `after` on (exclusive)."""
@@ -433,6 +461,11 @@ class Store:
         update = sa.update(runs).where(*_row(experiment, arm, seed)).values(shipped_epoch=epoch, shipped_result=result)
         with self._writing.begin() as connection:
             connection.execute(update)
+
+
+def _finite(numbers: Mapping[Any, Any]) -> dict[Any, Any]:
+    """`numbers` with None for NaN and the infinities."""
+    return {name: value if value is None or math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _row(experiment: str, arm: str, seed: int) -> tuple[sa.ColumnElement[bool], ...]:

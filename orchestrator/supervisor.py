@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator.checks import check
+from orchestrator.checks import InvalidSpec, check
 from orchestrator.publish import Publisher
 from orchestrator.ray_cluster import UNREACHABLE, JobState
 from orchestrator.store import LIVE, Row, Store
@@ -33,27 +33,25 @@ class Executor(Protocol):
 
 
 class Supervisor:
-    """One per installation. `tick()` does one comparison; `start()` does it for ever in a thread."""
+    """One per installation. `tick()` compares once and `conclude()` publishes once; `start()` does both for ever, in threads
+    of their own, so that a tracking server that hangs delays no start, cancel or recovery."""
 
     def __init__(
-        self,
-        store: Store,
-        executor: Executor,
-        tracking_uri: str,
-        max_running: int,
-        now: Callable[[], float] = time.time,
+        self, store: Store, executor: Executor, tracking_uri: str, max_running: int, now: Callable[[], float] = time.time
     ) -> None:
         self._store, self._executor, self._tracking_uri = store, executor, tracking_uri
         self._max_running, self._now = max_running, now
         self._woken, self._ending = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._comparing = threading.Thread(target=self._repeat, args=(self.tick,), name="compare", daemon=True)
+        self._concluding = threading.Thread(target=self._repeat, args=(self.conclude,), name="conclude", daemon=True)
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._comparing.is_alive()
 
     def start(self) -> None:
-        self._thread.start()
+        self._comparing.start()
+        self._concluding.start()
 
     def wake(self) -> None:
         """Makes the next comparison happen now."""
@@ -63,26 +61,38 @@ class Supervisor:
         """Stops comparing; running experiments go on."""
         self._ending.set()
         self._woken.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self._comparing.is_alive():
+            self._comparing.join()
 
     def tick(self) -> None:
         """One comparison. Raises a member of UNREACHABLE where the cluster does not answer."""
-        running = self._store.experiments(LIVE)
-        for experiment in running:
+        for experiment in self._store.experiments(LIVE):
             self._tend(experiment)
         free = self._max_running - len(self._store.experiments(LIVE))
         for experiment in list(reversed(self._store.experiments(["QUEUED"])))[: max(free, 0)]:
             self._attempt(experiment, "STARTING")
-        for experiment in self._store.unpublished():
-            self._conclude(experiment)
 
-    def _run(self) -> None:
+    def conclude(self) -> None:
+        """Sets the final status of the runs of every experiment that has ended; what cannot be now is tried again."""
+        for experiment in self._store.unpublished():
+            from orchestrator.tracking import OUTAGE, Tracker  # mlflow: two seconds that the API's start need not wait for
+
+            try:
+                Publisher(self._store, Tracker(self._tracking_uri), experiment, check(experiment["spec"])).conclude()
+            except OUTAGE as error:
+                log.warning("%s: the tracking server does not answer, will try again: %s", experiment["id"], error)
+            except InvalidSpec as error:
+                log.error("%s: its spec is no longer valid, so it stays unpublished: %s", experiment["id"], error)
+                self._store.set_published(experiment["id"])
+
+    def _repeat(self, work: Callable[[], None]) -> None:
         while not self._ending.is_set():
             try:
-                self.tick()
+                work()
             except UNREACHABLE as error:
                 log.warning("will look again: %s", error)
+            except Exception:  # an unforeseen error must not end supervision for good
+                log.exception("will look again")
             self._woken.wait(TICK_S)
             self._woken.clear()
 
@@ -100,7 +110,7 @@ class Supervisor:
                 self._store.move(identity, "CANCELLED")
             elif state == "RUNNING":
                 self._executor.stop(identity, attempt)
-        elif state == "UNKNOWN" and experiment["state"] == "STARTING":
+        elif state == "UNKNOWN" and experiment["state"] in ("STARTING", "RECOVERING"):
             self._executor.submit(identity, experiment["name"], attempt)
         elif over:
             why = self._executor.why(identity, attempt) if state == "ENDED" else "Ray does not know the job any more"
@@ -116,11 +126,3 @@ class Supervisor:
         attempt = self._store.start_attempt(experiment["id"], state)
         if attempt is not None:
             self._executor.submit(experiment["id"], experiment["name"], attempt)
-
-    def _conclude(self, experiment: Row) -> None:
-        from orchestrator.tracking import OUTAGE, Tracker  # mlflow: two seconds that the API's start need not wait for
-
-        try:
-            Publisher(self._store, Tracker(self._tracking_uri), experiment, check(experiment["spec"])).conclude()
-        except OUTAGE as error:
-            log.warning("%s: the tracking server does not answer, will try again: %s", experiment["id"], error)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Read at import: fail fast and let the publisher retry, instead of blocking for four minutes per call.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts

@@ -16,7 +16,7 @@ from orchestrator import plan as planning
 from orchestrator import results
 from orchestrator.checks import InvalidSpec, check
 from orchestrator.spec import ExperimentSpec
-from orchestrator.store import LIVE, TERMINAL, KeyReused, Row, Store
+from orchestrator.store import TERMINAL, KeyReused, Row, Store
 from orchestrator.supervisor import Supervisor
 
 router = APIRouter(tags=["experiments"])
@@ -47,7 +47,10 @@ def experiment_of(experiment_id: str, store: TheStore) -> Row:
 
 
 TheExperiment = Annotated[Row, Depends(experiment_of)]
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": ExperimentSpec.model_json_schema()}}}}
+SPEC_SCHEMA = ExperimentSpec.model_json_schema(ref_template="#/components/schemas/{model}")
+SPEC_PARTS: dict[str, Any] = SPEC_SCHEMA.pop("$defs")
+"""What SPEC_SCHEMA refers to; the application adds it to the components of its description."""
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": SPEC_SCHEMA}}}}
 
 
 @router.post("/experiments", status_code=202, openapi_extra=_BODY)
@@ -56,7 +59,7 @@ async def submit(
     response: Response,
     store: TheStore,
     supervisor: TheSupervisor,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> dict[str, Any]:
     """Accepts an experiment and starts it when its turn comes. Lists every problem of a spec that is wrong.
 
@@ -125,7 +128,7 @@ def cancel(experiment: TheExperiment, store: TheStore, supervisor: TheSupervisor
     if experiment["state"] in TERMINAL:
         detail = f"it is {experiment['state']} already"
         raise ApiProblem(409, "ALREADY_ENDED", "The experiment has ended", detail)
-    store.move(experiment["id"], "CANCELLING" if experiment["state"] in LIVE else "CANCELLED")
+    store.cancel(experiment["id"])
     supervisor.wake()
     current = store.experiment(experiment["id"])
     assert current is not None

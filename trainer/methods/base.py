@@ -57,8 +57,8 @@ class Method(BaseModel):
         """The settings that shape `generation`, for its content key; None where it is ordinary training."""
         return None if generation == 0 else self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}
 
-    def problems(self, epochs: int, parameter_names: list[str]) -> list[tuple[str, str]]:
-        """Settings that contradict the recipe or the model: (field, message) pairs."""
+    def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
+        """Settings that contradict the recipe or the model: (field, message) pairs. `epochs` is None where it is not known."""
         return []
 
     name: str

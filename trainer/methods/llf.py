@@ -43,7 +43,7 @@ class LLF(Method):
             redrawn += weight.numel()
         return redrawn
 
-    def problems(self, epochs: int, parameter_names: list[str]) -> list[tuple[str, str]]:
+    def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
         try:
             split_at(parameter_names, self.layer_threshold)
         except ValueError as error:

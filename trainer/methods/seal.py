@@ -48,9 +48,9 @@ class SEAL(Method):
         forgetting = Phase("forgetting", range(k), {"early": ascent}, forgets=True)
         return [forgetting, Phase("relearning", range(k, epochs))] if k < epochs else [forgetting]
 
-    def problems(self, epochs: int, parameter_names: list[str]) -> list[tuple[str, str]]:
+    def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
         found = []
-        if self.k(epochs) > epochs:
+        if epochs is not None and self.k(epochs) > epochs:
             message = f"{self.ascent_epochs} ascent epochs do not fit into a generation of {epochs}: use at most {epochs}"
             found.append(("ascent_epochs", message))
         try:

@@ -41,8 +41,9 @@ class _Digits(BaseModel, ABC):
         return min(kept[int(name)] for name in self.class_names())
 
     def train_sizes(self) -> list[int]:
-        """Training images of each class."""
-        return self.load().train.labels_N.bincount(minlength=len(self.class_names())).tolist()
+        """Training images of each class, counted without making the images."""
+        kept = [int(name) for name in self.class_names()]
+        return [int((_labels()[_halves()[0]] == digit).sum()) for digit in kept]
 
     @abstractmethod
     def load(self) -> Dataset:
@@ -68,17 +69,26 @@ class DigitsNoisy(_Digits):
 
     def load(self) -> Dataset:
         whole = _whole("digits-noisy", _images(), shift=2)
+        chosen, labels = self._chosen()
+        train = Split(whole.train.images_NCHW[chosen], labels)
+        return Dataset(self.name, _NAMES, train, whole.test, _MEAN, _STD, whole.shift)
+
+    def train_sizes(self) -> list[int]:
+        return [int((self._chosen()[1] == digit).sum()) for digit in range(10)]
+
+    def _chosen(self) -> tuple[Tensor, Tensor]:
+        """Rows of the training pool, and their labels with the wrong ones."""
+        pool = _labels()[_halves()[0]]
         random = generator(self.noise_seed, "data", "digits-noisy")
         rows = []
         for digit in range(10):
-            of_class = (whole.train.labels_N == digit).nonzero().flatten()
+            of_class = (pool == digit).nonzero().flatten()
             rows.append(of_class[torch.randperm(len(of_class), generator=random)[: self.train_per_class]])
         chosen = torch.cat(rows).sort().values
-        labels = whole.train.labels_N[chosen]
+        labels = pool[chosen]
         wrong = torch.randperm(len(labels), generator=random)[: round(self.label_noise * len(labels))]
         labels[wrong] = (labels[wrong] + torch.randint(1, 10, (len(wrong),), generator=random)) % 10
-        train = Split(whole.train.images_NCHW[chosen], labels)
-        return Dataset(self.name, _NAMES, train, whole.test, _MEAN, _STD, whole.shift)
+        return chosen, labels
 
 
 class DigitsHalf(_Digits):
@@ -121,7 +131,7 @@ DigitsSpec = Annotated[Digits | DigitsNoisy | DigitsHalf | DigitsShifted, Field(
 
 
 def _whole(name: str, images_NCHW: Tensor, shift: int) -> Dataset:
-    labels = torch.from_numpy(_raw()[1]).long()
+    labels = _labels()
     train, test = _halves()
     return Dataset(
         name,
@@ -160,9 +170,13 @@ def _images() -> Tensor:
 
 
 @cache
+def _labels() -> Tensor:
+    return torch.from_numpy(_raw()[1]).long()
+
+
+@cache
 def _rows_by_class() -> list[Tensor]:
-    labels = torch.from_numpy(_raw()[1])
-    return [(labels == digit).nonzero().flatten() for digit in range(10)]
+    return [(_labels() == digit).nonzero().flatten() for digit in range(10)]
 
 
 @cache
