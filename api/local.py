@@ -146,7 +146,7 @@ def _ray_command(dashboard_port: int, cpus: int | None) -> list[str]:
 
 def _mlflow_command(port: int, home: Path) -> list[str]:
     return [
-        *("nice", "-n", "5"),  # its start costs ten CPU seconds, which training on the same cores should not wait for
+        *("nice", "-n", "10"),  # its start costs ten CPU seconds, which training on the same cores should not wait for
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")),
     ]

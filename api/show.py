@@ -110,9 +110,10 @@ def _panel(view: dict[str, Any]) -> Group:
             _percent(row["train_accuracy"]),
             _percent(row["test_accuracy"]),
         )
-    training = ProgressBar(total=max(1, progress["epochs_total"]), completed=progress["epochs_done"], width=40)
-    judging = ProgressBar(total=max(1, progress["evaluations_total"]), completed=progress["evaluations_done"], width=40)
-    parts: list[Any] = [Text(_headline(view)), Text("training"), training, Text("evaluation"), judging, table]
+    bars = Table.grid(padding=(0, 1))
+    for name, unit in (("training", "epochs"), ("evaluation", "evaluations")):
+        bars.add_row(name, ProgressBar(progress[f"{unit}_total"], progress[f"{unit}_done"], width=40))
+    parts: list[Any] = [Text(_headline(view)), bars, table]
     if view["message"]:
         parts.append(Text(view["message"]))
     parts += [Text(f"warning: {warning}", style="yellow") for warning in _warnings(view)]

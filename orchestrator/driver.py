@@ -17,10 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import ray
-
 from orchestrator import plan as planning
-from orchestrator import ray_board, ray_train
+from orchestrator import ray_board, ray_cluster, ray_train
 from orchestrator.checks import check
 from orchestrator.plan import Node, Segment
 from orchestrator.publish import Publisher
@@ -338,9 +336,9 @@ def main() -> int:
     parser.add_argument("attempt", type=int)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    ray.init(address="auto", namespace="relearn", log_to_driver=True, logging_level=logging.WARNING)
+    ray_cluster.connect()
     driver = Driver(Settings.from_environment(), options.experiment, options.attempt)
-    # ray.init installs handlers of its own, so ours come after it
+    # Ray installs handlers of its own when it connects, so ours come after it
     signal.signal(signal.SIGTERM, lambda *_: driver.leave())
     driver.run()
     return 0

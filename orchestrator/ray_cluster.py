@@ -1,9 +1,11 @@
 """The Ray cluster as a disposable executor: one Ray Job per attempt at an experiment, found again by its submission id."""
 
 import json
+import logging
 import sys
 from typing import Literal
 
+import ray
 import requests
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -56,6 +58,11 @@ class Cluster:
     def stop(self, experiment: str, attempt: int) -> None:
         """Asks a running job to end."""
         self._client.stop_job(job_id(experiment, attempt))
+
+
+def connect() -> None:
+    """Connects this process, which a Ray Job started, to its cluster."""
+    ray.init(address="auto", namespace="relearn", logging_level=logging.WARNING)
 
 
 def job_id(experiment: str, attempt: int) -> str:
