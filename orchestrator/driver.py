@@ -266,15 +266,25 @@ class Driver:
         """Directory of a finished generation's checkpoint; fetched from the tracking server where it is not on disk."""
         if self._finished_on_disk(key):
             return ray_train.checkpoint_folder(self._settings.storage, key)
-        return self._tracker.fetch_checkpoint(self._nodes()[key]["checkpoint_uri"], self._settings.storage / "fetched" / key)
+        from orchestrator.tracking import OUTAGE
+
+        while True:
+            try:
+                uri = self._nodes()[key]["checkpoint_uri"]
+                return self._tracker.fetch_checkpoint(uri, self._settings.storage / "fetched" / key)
+            except OUTAGE as error:
+                log.warning("%s is needed and the tracking server does not answer: %s", self._plan.nodes[key].title, error)
+                if self._stopping.wait(PUBLISH_S):
+                    self.leave()
 
     def _made_by(self, node: Node) -> str:
         return f"{self._experiment}/{node.title}"
 
     def _clean_up(self) -> None:
-        """Removes the working copies of what is committed, and Ray's scratch."""
+        """Removes the working copies of what is committed and nobody else waits for, and Ray's scratch."""
+        needed = self._store.needed_by_others(self._experiment)
         for key, node in self._nodes().items():
-            if node["kind"] == "generation" and node["state"] == "SUCCEEDED":
+            if node["kind"] == "generation" and node["state"] == "SUCCEEDED" and key not in needed:
                 shutil.rmtree(ray_train.checkpoint_folder(self._settings.storage, key), ignore_errors=True)
                 shutil.rmtree(self._settings.storage / "fetched" / key, ignore_errors=True)
         for scratch in (self._settings.storage / "ray").glob(f"{self._spec.name}-{self._experiment}-*"):

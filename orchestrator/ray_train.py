@@ -5,6 +5,7 @@ starting a run costs about nine seconds, a further segment costs none. A worker 
 unfinished segment on the board again, and continues from the newest checkpoint that verifies.
 """
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -141,7 +142,7 @@ def serve(config: dict[str, Any]) -> None:
             ray.get(board.post.remote(SegmentFailed(task, "DIVERGED", str(error))))
         except (MemoryError, torch.OutOfMemoryError) as error:
             ray.get(board.post.remote(SegmentFailed(task, "OOM", str(error))))
-        except OSError:
+        except (OSError, checkpoint.BadCheckpoint):
             raise  # the disk or the network: Ray Train starts the worker again
         except Exception:  # deterministic, so trying again would not help
             ray.get(board.post.remote(SegmentFailed(task, "USER_ERROR", traceback.format_exc(limit=-3))))
@@ -154,6 +155,8 @@ def _run(task: Task, board: Any, checkpoint_every_s: float) -> None:
     dataset = spec.data.load().to(device)
     state = loop.start(spec, dataset, device)
     now = fingerprint(device)
+    for manifest in finished(task):  # the worker that finished it may have died before its message arrived
+        board.post.remote(GenerationDone(manifest.key, manifest.weights_sha256))
     if (resumed := _restore(task, state)) is not None and resumed.key in task.keys:
         board.post.remote(Resumed(resumed.key, resumed.epoch, bitwise=resumed.fingerprint == now))
     saved_at = time.monotonic()
@@ -171,19 +174,25 @@ def _run(task: Task, board: Any, checkpoint_every_s: float) -> None:
             saved_at = time.monotonic()
 
 
+def finished(task: Task) -> list[checkpoint.Manifest]:
+    """The generations of the segment that are whole on shared storage, in order."""
+    found = []
+    for key in task.keys:
+        with contextlib.suppress(checkpoint.BadCheckpoint):
+            manifest = checkpoint.read_manifest(checkpoint_folder(task.storage, key))
+            if manifest.key == key:
+                found.append(manifest)
+    return found
+
+
 def _restore(task: Task, state: TrainState) -> checkpoint.Manifest | None:
     """Loads the furthest checkpoint of the segment that verifies: mid-generation, a finished generation, or the parent's."""
-    candidates = [checkpoint_folder(task.storage, key) for key in task.keys]
+    found = [(each.generation, each.epoch, checkpoint_folder(task.storage, each.key)) for each in finished(task)]
     if (latest := ray.train.get_checkpoint()) is not None:
-        candidates.append(Path(latest.path))
-    found = []
-    for directory in candidates:
-        try:
-            manifest = checkpoint.read_manifest(directory)
-        except checkpoint.BadCheckpoint:
-            continue
-        if manifest.key in task.keys:
-            found.append((manifest.generation, manifest.epoch, directory))
+        with contextlib.suppress(checkpoint.BadCheckpoint):
+            manifest = checkpoint.read_manifest(Path(latest.path))
+            if manifest.key in task.keys:
+                found.append((manifest.generation, manifest.epoch, Path(latest.path)))
     if found:
         return checkpoint.load(max(found)[2], state)
     return checkpoint.load(Path(task.parent), state) if task.parent else None

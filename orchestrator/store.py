@@ -290,6 +290,12 @@ class Store:
         with self._engine.connect() as connection:
             return {row["key"]: row for row in connection.execute(query).mappings()}
 
+    def needed_by_others(self, experiment: str) -> set[str]:
+        """The nodes that experiments other than this one show and that have not ended."""
+        open_ = sa.select(experiments.c.id).where(experiments.c.state.not_in(TERMINAL), experiments.c.id != experiment)
+        with self._engine.connect() as connection:
+            return set(connection.scalars(sa.select(uses.c.key).where(uses.c.experiment.in_(open_))))
+
     def uses_of(self, experiment: str) -> list[Row]:
         """Where each node of the experiment shows up, by arm, seed and generation, with the node's kind and state."""
         query = (

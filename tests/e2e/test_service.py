@@ -250,6 +250,17 @@ def test_cancel_keeps_what_is_committed(client: Client, store: Store, stack: Sta
     assert end(client, again["id"])["state"] == "SUCCEEDED"
 
 
+def test_a_run_that_diverges_fails_with_its_reason_and_skips_what_needs_it(client: Client, store: Store) -> None:
+    raw = spec(name="diverging", evaluations=[{"evaluator": {"name": "accuracy"}}])
+    raw["arms"] = raw["arms"][:2]
+    raw["train"] |= {"lr": 50.0, "weight_decay": 1.0, "epochs": 12, "schedule": {"warmup_epochs": 12}}
+    posted = client.submit(raw)
+    view = end(client, posted["id"])
+    assert (view["state"], view["reason"], view["attempt"]) == ("FAILED", "DIVERGED", 1)
+    states = {(use["kind"], use["generation"]): use["node_state"] for use in store.uses_of(posted["id"])}
+    assert states == {("generation", 0): "FAILED", ("generation", 1): "SKIPPED", ("evaluation", 1): "SKIPPED"}
+
+
 def test_a_wrong_spec_is_refused_by_the_server_with_every_problem(client: Client) -> None:
     raw = spec(seeds=[])
     raw["arms"][2]["method"]["ascent_scal"] = 1

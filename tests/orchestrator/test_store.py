@@ -586,3 +586,10 @@ def test_two_stores_on_one_database_see_each_other(url: str, store: Store, clock
     assert other.move(experiment, "CANCELLING")
     assert store.heartbeat(experiment, 1) == "CANCELLING"
     other.close()
+
+
+def test_nodes_are_needed_by_others_until_those_have_ended(store: Store) -> None:
+    mine, other = submitted(store), submitted(store)
+    assert store.needed_by_others(mine) == set(planned(small()).nodes)
+    store.cancel(other)
+    assert store.needed_by_others(mine) == set()
