@@ -12,28 +12,24 @@ import shutil
 import signal
 import sys
 import threading
-import time
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrator import plan as planning
 from orchestrator import ray_board, ray_cluster, ray_train
 from orchestrator.checks import check
+from orchestrator.commit import Committer, made_by
 from orchestrator.plan import Node, Segment
-from orchestrator.publish import Publisher
 from orchestrator.settings import Settings
 from orchestrator.store import TERMINAL, Claim, Store
 from trainer.core import checkpoint
 
 if TYPE_CHECKING:
     from orchestrator import ray_tune
-    from orchestrator.tracking import Tracker
 
 log = logging.getLogger("relearn.driver")
 
 HEARTBEAT_S = 5.0
-PUBLISH_S = 2.0
 
 
 class Driver:
@@ -48,32 +44,25 @@ class Driver:
         self._spec = check(row["spec"])
         self._plan = planning.plan(self._spec)
         self._name = f"{self._spec.name}-{experiment}-a{attempt}"
-        self._row = row
         self._claims: dict[str, Claim] = {}
         self._done = {key for key, node in self._store.nodes_of(experiment).items() if node["state"] == "SUCCEEDED"}
         self._failed: dict[str, str] = {}
         """Reason by key of every node that failed or was skipped because another did."""
-        self._to_commit: queue.SimpleQueue[Node] = queue.SimpleQueue()
         self._lost_lanes: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._finishing = threading.Event()
-        self._publish_error: Exception | None = None
+        self._committer = Committer(settings, self._store, row, self._spec, self._stopping)
 
     def run(self) -> None:
         """Does everything that is left, then records how the experiment ended."""
         if not self._store.move(self._experiment, "RUNNING", attempt=self._attempt):
             return  # cancelled meanwhile, or a later attempt has begun
         threading.Thread(target=self._tend, name="tend", daemon=True).start()
-        publishing = threading.Thread(target=self._publish, name="publish", daemon=True)
-        publishing.start()
+        self._committer.start()
         self._train()
         self._evaluate()
-        self._finishing.set()
-        publishing.join()
+        self._committer.finish()
         if self._stopping.is_set():
             return
-        if self._publish_error is not None:
-            raise self._publish_error
         skipped = [key for key, reason in self._failed.items() if reason == "DEPENDENCY"]
         self._store.release(self._experiment, skipped)
         if self._failed:
@@ -88,16 +77,6 @@ class Driver:
         """Ends the attempt without an outcome; what is done stays done."""
         self._stopping.set()
         sys.exit(0)
-
-    @cached_property
-    def _tracker(self) -> "Tracker":
-        from orchestrator.tracking import Tracker  # mlflow: two seconds that training need not wait for
-
-        return Tracker(self._settings.tracking_uri)
-
-    @cached_property
-    def _publisher(self) -> Publisher:
-        return Publisher(self._store, self._tracker, self._row, self._spec)
 
     # --- training ---
 
@@ -136,7 +115,7 @@ class Driver:
                 lane, why = self._lost_lanes.get()
                 alive -= 1
                 if task := lanes.abandon(lane):
-                    self._fail(set(task.keys) - self._done, "WORKER_LOST", why)
+                    self._fail_first(task, "WORKER_LOST", why)
                 if alive == 0:
                     self._fail(todo - self._done, "WORKER_LOST", why)
         if not self._stopping.is_set():
@@ -150,7 +129,7 @@ class Driver:
                 self._generation_done(key)
             case ray_board.SegmentFailed(task, reason, text):
                 log.error("%s: %s", reason, text)
-                self._fail(set(task.keys) - self._done, reason, text)
+                self._fail_first(task, reason, text)
             case ray_board.LaneReady(lane):
                 log.info("lane %d is up", lane)
             case ray_board.Resumed(key, epoch, bitwise):
@@ -160,7 +139,7 @@ class Driver:
     def _generation_done(self, key: str) -> None:
         if key not in self._done and key in self._claims:
             self._done.add(key)
-            self._to_commit.put(self._plan.nodes[key])
+            self._committer.add(self._plan.nodes[key], self._claims[key])
 
     def _task(self, segment: Segment) -> ray_board.Task:
         first = segment.nodes[0]
@@ -224,8 +203,8 @@ class Driver:
         node = self._plan.nodes[key]
         assert node.evaluator is not None
         assert node.target is not None
-        names = node.evaluator["name"], node.target["name"]
-        self._store.finish_evaluation(self._claims[key], self._made_by(node), *names, result["scores"], result["curves"])
+        what = made_by(self._experiment, node), node.evaluator["name"], node.target["name"]
+        self._store.finish_evaluation(self._claims[key], *what, result["scores"], result["curves"])
         self._done.add(key)
 
     # --- nodes ---
@@ -244,6 +223,10 @@ class Driver:
     def _claim_all(self, segment: Segment) -> bool:
         return all(self._claim(node.key) for node in segment.nodes)
 
+    def _fail_first(self, task: ray_board.Task, reason: str, message: str) -> None:
+        """Fails the generation that a segment did not get past; those behind it only need it."""
+        self._fail(set([key for key in task.keys if key not in self._done][:1]), reason, message)
+
     def _fail(self, keys: set[str], reason: str, message: str) -> None:
         """Fails `keys` and marks every node that needs one of them."""
         for key in keys:
@@ -257,7 +240,7 @@ class Driver:
     def _finished_on_disk(self, key: str) -> bool:
         """Whether an earlier attempt trained the generation but did not live to commit it."""
         try:
-            found = checkpoint.read_manifest(ray_train.checkpoint_folder(self._settings.storage, key))
+            found = checkpoint.read_manifest(ray_board.checkpoint_folder(self._settings.storage, key))
         except checkpoint.BadCheckpoint:
             return False
         return found.key == key
@@ -265,27 +248,16 @@ class Driver:
     def _checkpoint(self, key: str) -> Path:
         """Directory of a finished generation's checkpoint; fetched from the tracking server where it is not on disk."""
         if self._finished_on_disk(key):
-            return ray_train.checkpoint_folder(self._settings.storage, key)
-        from orchestrator.tracking import OUTAGE
-
-        while True:
-            try:
-                uri = self._nodes()[key]["checkpoint_uri"]
-                return self._tracker.fetch_checkpoint(uri, self._settings.storage / "fetched" / key)
-            except OUTAGE as error:
-                log.warning("%s is needed and the tracking server does not answer: %s", self._plan.nodes[key].title, error)
-                if self._stopping.wait(PUBLISH_S):
-                    self.leave()
-
-    def _made_by(self, node: Node) -> str:
-        return f"{self._experiment}/{node.title}"
+            return ray_board.checkpoint_folder(self._settings.storage, key)
+        fetched = self._committer.fetch(self._nodes()[key]["checkpoint_uri"], self._settings.storage / "fetched" / key)
+        return fetched or self.leave()
 
     def _clean_up(self) -> None:
         """Removes the working copies of what is committed and nobody else waits for, and Ray's scratch."""
         needed = self._store.needed_by_others(self._experiment)
         for key, node in self._nodes().items():
             if node["kind"] == "generation" and node["state"] == "SUCCEEDED" and key not in needed:
-                shutil.rmtree(ray_train.checkpoint_folder(self._settings.storage, key), ignore_errors=True)
+                shutil.rmtree(ray_board.checkpoint_folder(self._settings.storage, key), ignore_errors=True)
                 shutil.rmtree(self._settings.storage / "fetched" / key, ignore_errors=True)
         for scratch in (self._settings.storage / "ray").glob(f"{self._spec.name}-{self._experiment}-*"):
             shutil.rmtree(scratch, ignore_errors=True)
@@ -301,42 +273,6 @@ class Driver:
             if state == "CANCELLING":
                 self._stopping.set()
             self._stopping.wait(HEARTBEAT_S)
-
-    def _publish(self) -> None:
-        """Commits checkpoints and ships metrics until both are done; waits out a tracking server that is away."""
-        from orchestrator.tracking import OUTAGE
-
-        waiting: list[Node] = []
-        while not self._stopping.is_set():
-            last_round = self._finishing.is_set()
-            while not self._to_commit.empty():
-                waiting.append(self._to_commit.get())
-            try:
-                while waiting:
-                    self._commit(waiting[0])
-                    waiting.pop(0)
-                self._publisher.ship()
-                if last_round:
-                    return
-            except OUTAGE as error:
-                log.warning("the tracking server at %s does not answer, will try again: %s", self._tracker.uri, error)
-                self._stopping.wait(PUBLISH_S)
-            except Exception as error:  # raised in run(): no node may count as committed because a thread died
-                self._publish_error = error
-                return
-            else:
-                self._finishing.wait(PUBLISH_S)
-
-    def _commit(self, node: Node) -> None:
-        directory = ray_train.checkpoint_folder(self._settings.storage, node.key)
-        manifest = checkpoint.read_manifest(directory)
-        rows = [{**vars(row), "key": node.key, "at": time.time()} for row in checkpoint.load_history(directory)]
-        self._store.add_epochs(rows)
-        run_id = self._publisher.run_id(node.arm, node.seed)
-        uri = self._tracker.commit_checkpoint(run_id, directory, f"checkpoints/g{node.generation:04}")
-        claim = self._claims[node.key]
-        if not self._store.finish_generation(claim, self._made_by(node), uri, manifest.weights_sha256):
-            log.warning("%s was claimed by another attempt; its commit is dropped", node.title)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -55,6 +56,11 @@ class LaneReady:
 
 
 Message = EpochDone | GenerationDone | SegmentFailed | Resumed | LaneReady
+
+
+def checkpoint_folder(storage: str | Path, key: str) -> Path:
+    """Where the checkpoint of generation node `key` is left until it is committed."""
+    return Path(storage) / "checkpoints" / key
 
 
 class Board:

@@ -21,18 +21,23 @@ import ray.train
 import torch
 from ray.train.torch import TorchTrainer
 
-from orchestrator.ray_board import Board, EpochDone, GenerationDone, LaneReady, Message, Resumed, SegmentFailed, Task
+from orchestrator.ray_board import (
+    Board,
+    EpochDone,
+    GenerationDone,
+    LaneReady,
+    Message,
+    Resumed,
+    SegmentFailed,
+    Task,
+    checkpoint_folder,
+)
 from orchestrator.spec import Resources
 from trainer import loop
 from trainer.core import checkpoint
 from trainer.core.fingerprint import fingerprint, pin_threads
 from trainer.core.state import TrainState
 from trainer.spec import TrainSpec
-
-
-def checkpoint_folder(storage: str | Path, key: str) -> Path:
-    """Where the checkpoint of generation node `key` is left until it is committed."""
-    return Path(storage) / "checkpoints" / key
 
 
 def capacity(resources: Resources) -> int:

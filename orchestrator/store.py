@@ -17,106 +17,10 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.plan import Plan
+from orchestrator.tables import curves, epochs, experiments, idempotency, nodes, results, runs, schema, uses
 
 TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 LIVE = ("STARTING", "RUNNING", "RECOVERING", "CANCELLING")
-
-_tables = sa.MetaData()
-experiments = sa.Table(
-    "experiments",
-    _tables,
-    sa.Column("id", sa.String(40), primary_key=True),
-    sa.Column("name", sa.String(64), nullable=False),
-    sa.Column("spec", sa.JSON, nullable=False),
-    sa.Column("plan", sa.JSON, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False, index=True),
-    sa.Column("reason", sa.String(16)),
-    sa.Column("message", sa.Text),
-    sa.Column("attempt", sa.Integer, nullable=False, default=0),
-    sa.Column("alive_at", sa.Float),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("started_at", sa.Float),
-    sa.Column("finished_at", sa.Float),
-    sa.Column("published", sa.Boolean, nullable=False, default=False),
-)
-nodes = sa.Table(
-    "nodes",
-    _tables,
-    sa.Column("key", sa.String(64), primary_key=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("fence", sa.Integer, nullable=False, default=0),
-    sa.Column("owner", sa.String(40)),
-    sa.Column("made_by", sa.String(200)),
-    sa.Column("reason", sa.String(16)),
-    sa.Column("message", sa.Text),
-    sa.Column("checkpoint_uri", sa.Text),
-    sa.Column("weights_sha256", sa.String(64)),
-    sa.Column("started_at", sa.Float),
-    sa.Column("finished_at", sa.Float),
-)
-uses = sa.Table(
-    "uses",
-    _tables,
-    sa.Column("experiment", sa.ForeignKey("experiments.id"), primary_key=True),
-    sa.Column("key", sa.ForeignKey("nodes.key"), primary_key=True),
-    sa.Column("arm", sa.String(64), primary_key=True),
-    sa.Column("seed", sa.BigInteger, primary_key=True),
-    sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("cached", sa.Boolean, nullable=False),
-)
-epochs = sa.Table(
-    "epochs",
-    _tables,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("key", sa.ForeignKey("nodes.key"), nullable=False, index=True),
-    sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("epoch", sa.Integer, nullable=False),
-    sa.Column("phase", sa.String(64), nullable=False),
-    sa.Column("metrics", sa.JSON, nullable=False),
-    sa.Column("warnings", sa.JSON, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.UniqueConstraint("key", "epoch"),
-)
-results = sa.Table(
-    "results",
-    _tables,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("key", sa.ForeignKey("nodes.key"), nullable=False, index=True),
-    sa.Column("evaluator", sa.String(64), nullable=False),
-    sa.Column("dataset", sa.String(64), nullable=False),
-    sa.Column("metric", sa.String(200), nullable=False),
-    sa.Column("value", sa.Float),
-    sa.Column("low", sa.Float),
-    sa.Column("high", sa.Float),
-    sa.Column("n", sa.BigInteger, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.UniqueConstraint("key", "metric"),
-)
-curves = sa.Table(
-    "curves",
-    _tables,
-    sa.Column("key", sa.ForeignKey("nodes.key"), primary_key=True),
-    sa.Column("name", sa.String(200), primary_key=True),
-    sa.Column("values", sa.JSON, nullable=False),
-)
-runs = sa.Table(
-    "runs",
-    _tables,
-    sa.Column("experiment", sa.ForeignKey("experiments.id"), primary_key=True),
-    sa.Column("arm", sa.String(64), primary_key=True),
-    sa.Column("seed", sa.BigInteger, primary_key=True),
-    sa.Column("run_id", sa.String(64), nullable=False),
-    sa.Column("shipped_epoch", sa.Integer, nullable=False, default=0),
-    sa.Column("shipped_result", sa.Integer, nullable=False, default=0),
-)
-idempotency = sa.Table(
-    "idempotency",
-    _tables,
-    sa.Column("key", sa.String(255), primary_key=True),
-    sa.Column("body_sha256", sa.String(64), nullable=False),
-    sa.Column("experiment", sa.ForeignKey("experiments.id"), nullable=False),
-)
 
 Row = sa.RowMapping
 
@@ -143,7 +47,7 @@ class Store:
             event.listen(self._engine, "connect", _durable_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
         self._writing = self._engine.execution_options(writing=True)
-        _tables.create_all(self._writing)
+        schema.create_all(self._writing)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from orchestrator.ray_board import Task
-from orchestrator.ray_train import checkpoint_folder, finished
+from orchestrator.ray_board import Task, checkpoint_folder
+from orchestrator.ray_train import finished
 from tests.trainer.small import CPU, begin, small_spec
 from trainer import loop
 from trainer.core import checkpoint
