@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 def small_spec(method: dict[str, Any], **train: Any) -> spec.TrainSpec:
     """40 images, a net of width 4, three generations of four epochs."""
-    settings = {"generations": 3, "epochs": 4, "batch_size": 16, "lr": 0.05} | train
+    settings = {"generations": 3, "epochs": 4, "batch_size": 16, "lr": 0.05, "evaluate_every": 4} | train
     return spec.parse(
         json.dumps(
             {
