@@ -225,7 +225,8 @@ class Driver:
 
     def _fail_first(self, task: ray_board.Task, reason: str, message: str) -> None:
         """Fails the generation that a segment did not get past; those behind it only need it."""
-        self._fail(set([key for key in task.keys if key not in self._done][:1]), reason, message)
+        left = [key for key in task.keys if key not in self._done]
+        self._fail(set(left[:1]), reason, message)
 
     def _fail(self, keys: set[str], reason: str, message: str) -> None:
         """Fails `keys` and marks every node that needs one of them."""

@@ -41,9 +41,14 @@ class Supervisor:
     ) -> None:
         self._store, self._executor, self._tracking_uri = store, executor, tracking_uri
         self._max_running, self._now = max_running, now
-        self._woken, self._ending = threading.Event(), threading.Event()
-        self._comparing = threading.Thread(target=self._repeat, args=(self.tick,), name="compare", daemon=True)
-        self._concluding = threading.Thread(target=self._repeat, args=(self.conclude,), name="conclude", daemon=True)
+        self._ending = threading.Event()
+        self._compare_now, self._conclude_now = threading.Event(), threading.Event()
+        self._comparing = threading.Thread(
+            target=self._repeat, args=(self.tick, self._compare_now), name="compare", daemon=True
+        )
+        self._concluding = threading.Thread(
+            target=self._repeat, args=(self.conclude, self._conclude_now), name="conclude", daemon=True
+        )
 
     @property
     def alive(self) -> bool:
@@ -55,12 +60,13 @@ class Supervisor:
 
     def wake(self) -> None:
         """Makes the next comparison happen now."""
-        self._woken.set()
+        self._compare_now.set()
 
     def end(self) -> None:
         """Stops comparing; running experiments go on."""
         self._ending.set()
-        self._woken.set()
+        self._compare_now.set()
+        self._conclude_now.set()
         if self._comparing.is_alive():
             self._comparing.join()
 
@@ -85,7 +91,7 @@ class Supervisor:
                 log.error("%s: its spec is no longer valid, so it stays unpublished: %s", experiment["id"], error)
                 self._store.set_published(experiment["id"])
 
-    def _repeat(self, work: Callable[[], None]) -> None:
+    def _repeat(self, work: Callable[[], None], now: threading.Event) -> None:
         while not self._ending.is_set():
             try:
                 work()
@@ -93,8 +99,8 @@ class Supervisor:
                 log.warning("will look again: %s", error)
             except Exception:  # an unforeseen error must not end supervision for good
                 log.exception("will look again")
-            self._woken.wait(TICK_S)
-            self._woken.clear()
+            now.wait(TICK_S)
+            now.clear()
 
     def _tend(self, experiment: Row) -> None:
         identity, attempt = experiment["id"], experiment["attempt"]
