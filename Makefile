@@ -3,7 +3,8 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$each && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := trainer evaluators orchestrator api tests benchmarks
+JOBS ?= 2
+SOURCES := trainer evaluators orchestrator api tests benchmarks examples
 
 .PHONY: demo up test check install
 demo: install
@@ -13,7 +14,8 @@ up: install
 	$(BIN)/relearn up
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not e2e"
+	$(BIN)/python -m pytest -m e2e
 
 check: install
 	$(BIN)/ruff format --check $(SOURCES)

@@ -11,7 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import problems
 from api.auth import require_token
-from api.routes import experiments
+from api.routes import catalogue, experiments
 from api.settings import ApiSettings
 from orchestrator.ray_cluster import Cluster
 from orchestrator.store import Store
@@ -27,7 +27,7 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store = Store(service.database_url)
         supervisor = Supervisor(store, executor or Cluster(service.ray_address), service.tracking_uri, service.max_running)
-        app.state.store, app.state.supervisor = store, supervisor
+        app.state.store, app.state.supervisor, app.state.home = store, supervisor, service.home
         supervisor.start()
         yield
         supervisor.end()
@@ -48,6 +48,7 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
     app.add_exception_handler(RequestValidationError, problems.answer_invalid)
     app.add_exception_handler(Exception, problems.answer_unexpected)
     app.include_router(experiments.router)
+    app.include_router(catalogue.router)
 
     @app.get("/healthz", tags=["service"])
     def healthz(request: Request) -> dict[str, Any]:

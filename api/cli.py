@@ -1,4 +1,7 @@
-"""The command `relearn`. All but `up` and `run`, which start the parts, use only the API."""
+"""The command `relearn`.
+
+`up` and `run` start the parts; what is about methods and evaluators needs none of them; all else uses only the API.
+"""
 
 import argparse
 import json
@@ -6,13 +9,15 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
 
-from api import body, local, show
+from api import body, data_commands, local, show
 from api.client import Client, Refused
 from api.problems import ApiProblem
 from orchestrator.settings import Settings
@@ -64,6 +69,16 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("experiment")
     results.add_argument("--all", action="store_true", help="every score, not only the headlines")
     results.add_argument("--json", action="store_true", help="the tidy rows")
+    for name, function, text in (
+        ("methods", _methods, "the methods that a spec may name on this machine"),
+        ("evaluators", _evaluators, "the evaluators that a spec may name on this machine"),
+    ):
+        command(name, function, text).add_argument("--json", action="store_true", help="with the JSON schema of the settings")
+    check = command(
+        "check-method", _check_method, "try a method on a tiny net; one of another package may be used once it passed"
+    )
+    check.add_argument("method", metavar="NAME")
+    data_commands.add(commands)
     return parser
 
 
@@ -158,6 +173,43 @@ def _cancel(options: argparse.Namespace, console: Console) -> int:
     with Client() as client:
         console.print(client.cancel(options.experiment)["state"].lower())
     return 0
+
+
+def _methods(options: argparse.Namespace, console: Console) -> int:
+    from orchestrator import catalogue  # loads torch, which the commands that only ask the API do without
+
+    return _say_items(
+        [entry.as_json() for entry in catalogue.known_methods(Settings.from_environment().home)], options, console
+    )
+
+
+def _evaluators(options: argparse.Namespace, console: Console) -> int:
+    from orchestrator import catalogue  # likewise
+
+    return _say_items([entry.as_json() for entry in catalogue.known_evaluators()], options, console)
+
+
+def _say_items(items: list[dict[str, Any]], options: argparse.Namespace, console: Console) -> int:
+    if options.json:
+        print(json.dumps(items, indent=1))
+    else:
+        console.print(show.catalogue_table(items))
+    return 0
+
+
+def _check_method(options: argparse.Namespace, console: Console) -> int:
+    from orchestrator import catalogue  # likewise
+
+    began = time.monotonic()
+    try:
+        findings = catalogue.check_method(Settings.from_environment().home, options.method, datetime.now(UTC))
+    except catalogue.UnknownMethod as error:
+        raise Refused({"title": "Unknown method", "detail": str(error)}) from error
+    console.print(show.findings_table([asdict(finding) for finding in findings]))
+    failed = sum(not finding.passed for finding in findings)
+    outcome = f"{failed} of {len(findings)} failed" if failed else f"all {len(findings)} passed"
+    console.print(f"{options.method}: {outcome} after {time.monotonic() - began:.0f} s")
+    return 1 if failed else 0
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -61,8 +61,7 @@ class Client:
 
     def experiments(self) -> list[dict[str, Any]]:
         """The newest experiments."""
-        items: list[dict[str, Any]] = self._call("GET", "/experiments")["items"]
-        return items
+        return self._items("/experiments")
 
     def experiment(self, identity: str) -> dict[str, Any]:
         """State and progress."""
@@ -76,6 +75,18 @@ class Client:
     def cancel(self, identity: str) -> dict[str, Any]:
         """Asks the experiment to end."""
         return self._call("POST", f"/experiments/{identity}/cancel")
+
+    def methods(self) -> list[dict[str, Any]]:
+        """What a spec may name as a method on the server, each with its JSON schema."""
+        return self._items("/methods")
+
+    def evaluators(self) -> list[dict[str, Any]]:
+        """The same of evaluators."""
+        return self._items("/evaluators")
+
+    def models(self) -> list[dict[str, Any]]:
+        """The same of models."""
+        return self._items("/models")
 
     def health(self) -> dict[str, Any]:
         """That the server is up, and the links it knows."""
@@ -93,6 +104,10 @@ class Client:
             if view["state"] in TERMINAL:
                 return
             time.sleep(every_s)
+
+    def _items(self, path: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self._call("GET", path)["items"]
+        return items
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         answer = self._http.request(method, path, **options)

@@ -85,6 +85,28 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
     return table
 
 
+def catalogue_table(items: list[dict[str, Any]]) -> Table:
+    """One line for each thing a spec may name: the first sentence of its description, or why it cannot be used."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("package", no_wrap=True)
+    table.add_column("usable", no_wrap=True)
+    table.add_column("")
+    for item in items:
+        text = item["problem"] or item["description"].split("\n\n")[0].replace("\n", " ")
+        package = f"{item['package']} {item['version']}"
+        table.add_row(item["name"], package, "yes" if item["checked"] else "no", Text(text))
+    return table
+
+
+def findings_table(findings: list[dict[str, Any]]) -> Table:
+    """One line for each question that was asked of a method."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    for finding in findings:
+        table.add_row("passed" if finding["passed"] else "failed", finding["name"], Text(finding["detail"]))
+    return table
+
+
 def _cell(values: list[float], factor: int) -> str:
     if not values:
         return ""

@@ -22,6 +22,7 @@ from orchestrator.checks import check
 from orchestrator.plan import plan, segments
 from orchestrator.store import Store
 from trainer import loop
+from trainer.batches import DataBatches
 from trainer.core import checkpoint
 from trainer.core.fingerprint import fingerprint, pin_threads
 
@@ -78,10 +79,12 @@ def _plain(raw: dict[str, Any]) -> dict[str, str]:
             head = segment.nodes[0]
             arm = next(arm for arm in spec.arms if arm.name == head.arm)
             one = spec.train_spec(arm, head.seed)
-            state = loop.start(one, dataset, torch.device("cpu"))
+            state = loop.start(one, len(dataset.classes), torch.device("cpu"))
             if segment.parent is not None:
                 checkpoint.load(finished[segment.parent], state)
-            for _ in loop.train(one, state, dataset, generations=segment.nodes[-1].generation + 1):
+            for _ in loop.train(
+                one, state, DataBatches(dataset, one.train.batch_size), generations=segment.nodes[-1].generation + 1
+            ):
                 if state.epoch == one.train.epochs:
                     key = segment.nodes[state.generation - head.generation].key
                     finished[key] = Path(aside) / key

@@ -1,6 +1,10 @@
-"""The evaluators by name: a checkpoint goes in, scores with their intervals come out."""
+"""The evaluators by name, ours and those that installed packages offer through the entry point group `relearn.evaluators`.
 
-from typing import Annotated, get_args
+A checkpoint goes in, scores with their intervals come out. A spec can name an evaluator, never import one.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Field
 
@@ -10,16 +14,52 @@ from evaluators.few_shot import FewShot
 from evaluators.hessian import HessianSpectrum
 from evaluators.linear_probe import LinearProbe
 from evaluators.prediction_depth import PredictionDepth
+from trainer.core.plugins import Plugin, discover
 
-AnyEvaluator = Accuracy | LinearProbe | FewShot | HessianSpectrum | PredictionDepth
-"""Add an evaluator by adding it to this union; each says its name in its `name` field."""
+_OWN: tuple[type[Evaluator], ...] = (Accuracy, LinearProbe, FewShot, HessianSpectrum, PredictionDepth)
+"""Add an evaluator of ours here; each says its name in its `name` field."""
 
-EvaluatorSpec = Annotated[AnyEvaluator, Field(discriminator="name")]
+if TYPE_CHECKING:
+    PLUGINS: dict[str, Plugin]
+    EVALUATORS: dict[str, type[Evaluator]]
+    AnyEvaluator = Evaluator
+    EvaluatorSpec = Evaluator
+
+
+@cache
+def _known() -> dict[str, Any]:
+    own = {kind.model_fields["name"].default: kind for kind in _OWN}
+    plugins = discover("relearn.evaluators", Evaluator, set(own))
+    kinds = own | {name: plugin.kind for name, plugin in plugins.items() if plugin.kind is not None}
+    union: Any = Union[tuple(kinds.values())]  # noqa: UP007  its members are known only now
+    spec: Any = Annotated[union, Field(discriminator="name")]
+    return {"PLUGINS": plugins, "EVALUATORS": kinds, "AnyEvaluator": union, "EvaluatorSpec": spec}
+
+
+def __getattr__(name: str) -> Any:
+    """PLUGINS (what installed packages offer), EVALUATORS (all by name), and the unions AnyEvaluator and EvaluatorSpec.
+
+    They are made when first asked for: a package of evaluators imports this one, and may be imported before it.
+    """
+    if name not in ("PLUGINS", "EVALUATORS", "AnyEvaluator", "EvaluatorSpec"):  # nothing else may start the search
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _known()[name]
 
 
 def names() -> list[str]:
     """Every evaluator a spec may name."""
-    return [name for kind in get_args(AnyEvaluator) for name in get_args(kind.model_fields["name"].annotation)]
+    return list(_known()["EVALUATORS"])
 
 
-__all__ = ["AnyEvaluator", "EvalResult", "Evaluator", "EvaluatorSpec", "PredictionDepth", "Score", "TransferEvaluator", "names"]
+__all__ = [
+    "EVALUATORS",
+    "PLUGINS",
+    "AnyEvaluator",
+    "EvalResult",
+    "Evaluator",
+    "EvaluatorSpec",
+    "PredictionDepth",
+    "Score",
+    "TransferEvaluator",
+    "names",
+]

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from evaluators import AnyEvaluator, TransferEvaluator, names
 from evaluators.prediction_depth import SOFTMAX, PredictionDepth
+from trainer.core import data
 from trainer.core.data import AnyData, DataSpec
-from trainer.core.models import DigitsResNet, ImageNetResNet, ModelSpec, skeleton
+from trainer.core.models import AnyModel, ModelSpec, skeleton
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,13 +54,12 @@ def _judge(options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"{options.evaluator} judges on other data: name it with --target")
     if options.target and not transfers:
         raise ValueError(f"{options.evaluator} judges on the source's own test images: leave --target out")
-    model_spec: DigitsResNet | ImageNetResNet = _named(ModelSpec, options.model, "--model")
-    source_spec: AnyData = _named(DataSpec, options.source, "--source")
-    target_spec: AnyData = _named(DataSpec, options.target or options.source, "--target")
+    model_spec: AnyModel = _named(ModelSpec, options.model, "--model")
+    source_spec, target_spec = _data(options.source, "--source"), _data(options.target or options.source, "--target")
     if not transfers and (has := len(source_spec.class_names())) != options.classes:
         raise ValueError(f"--classes is {options.classes} but {source_spec.name!r} has {has} classes")
 
-    settings = _settings(options.set) | ({"targets": [target_spec.name]} if transfers else {})
+    settings = _settings(options.set) | ({"targets": [target_spec.text()]} if transfers else {})
     evaluator: AnyEvaluator = _valid(kind, {"name": options.evaluator} | settings, "--set")
     if isinstance(evaluator, PredictionDepth) and evaluator.layers is None:
         evaluator = evaluator.model_copy(update={"layers": (*model_spec.stage_points(), SOFTMAX)})
@@ -86,6 +86,17 @@ def _settings(texts: list[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             settings[field] = value  # an unquoted word
     return settings
+
+
+def _data(text: str, option: str) -> AnyData:
+    """A data set from the name of a target or its JSON object, ready to load."""
+    try:
+        spec: AnyData = _named(DataSpec, text, option) if text.startswith("{") else data.named(text)
+    except ValueError as error:
+        raise ValueError(f"{option} {text}: not a data set; known are {', '.join(data.names())}") from error
+    if missing := spec.problem():
+        raise ValueError(f"{option} {text}: {missing}")
+    return spec
 
 
 def _named(spec: Any, text: str, option: str) -> Any:

@@ -54,13 +54,19 @@ class Evaluator(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: ClassVar[int] = 1
+    needs_test_split: ClassVar[bool] = True
+
+    name: str
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """What makes `target` unable to feed this evaluator: (field, message) pairs, read before any pixel is.
 
         None is a target that is not known yet; then only the evaluator's own settings can contradict each other.
         """
-        return []
+        if target is None or not self.needs_test_split or target.test_size():
+            return []
+        field = "targets" if isinstance(self, TransferEvaluator) else "name"
+        return [(field, f"{target.label!r} has no test split of its own, which {self.name} judges on")]
 
     @abstractmethod
     def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:

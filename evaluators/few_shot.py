@@ -4,7 +4,7 @@ Legend: E episodes, W ways, S = W * shots support and Q = W * queries query imag
 and a constant 1 that carries the bias, T epochs, B a minibatch.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import AfterValidator, Field
@@ -28,6 +28,8 @@ class FewShot(TransferEvaluator):
     minibatches depend only on (seed, target, shots, episode), so all checkpoints meet the same episodes. Heads are
     trained in float64.
     """
+
+    needs_test_split: ClassVar[bool] = False
 
     name: Literal["few-shot"] = "few-shot"
     ways: int = Field(5, ge=2, le=1000, description="classes per episode")

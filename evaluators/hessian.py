@@ -3,7 +3,7 @@
 Legend: N training images, B batches, k eigenvalues of each, P parameters.
 """
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -14,7 +14,7 @@ from evaluators import intervals
 from evaluators.base import EvalResult, Evaluator, Score
 from evaluators.curvature import Spectrum, hvp, lanczos
 from trainer.core.data import AnyData, Dataset
-from trainer.core.data.augment import random_shift, shift_offsets
+from trainer.core.data.augment import Augmentation
 from trainer.core.seeding import generator
 
 
@@ -26,6 +26,8 @@ class HessianSpectrum(Evaluator):
     eigenvalue; batch norm is in eval mode. A batch is counted whole: the images beyond the last full batch are left
     out, as the spectrum depends on the batch size.
     """
+
+    needs_test_split: ClassVar[bool] = False
 
     name: Literal["hessian-spectrum"] = "hessian-spectrum"
     examples: int = Field(10_000, ge=1, description="training images drawn; at most all of them are")
@@ -83,8 +85,9 @@ class HessianSpectrum(Evaluator):
     def _sample(self, source: Dataset, n: int) -> tuple[Tensor, Tensor]:
         rows = torch.randperm(len(source.train), generator=generator(self.seed, "hessian", source.name, "rows"))[:n]
         rows = rows.to(source.train.labels_N.device)
-        offsets_N2 = shift_offsets(n, source.shift, generator(self.seed, "hessian", source.name, "augment"))
-        images_NCHW = random_shift(source.train.images_NCHW[rows], offsets_N2.to(rows.device), source.shift)
+        random = generator(self.seed, "hessian", source.name, "augment")
+        augmentation = Augmentation.draw(n, source.shift, source.flip, random).to(rows.device)
+        images_NCHW = augmentation.apply(source.train.images_NCHW[rows], torch.arange(n, device=rows.device))
         return images_NCHW, source.train.labels_N[rows]
 
     def _too_large(self, drawn: int, data: str) -> str:

@@ -44,10 +44,11 @@ class LinearProbe(TransferEvaluator):
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """`train_per_class` beyond what the target has, as (field, message)."""
+        found = super().problems(target)
         if target is None or (self.train_per_class or 0) <= (has := min(target.train_sizes())):
-            return []
+            return found
         message = f"train_per_class {self.train_per_class} is more than the {has} training images of the smallest class"
-        return [("train_per_class", f"{message} of {target.name!r}: use fewer")]
+        return [*found, ("train_per_class", f"{message} of {target.name!r}: use fewer")]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
         """Scores `acc`, `acc_heldout`, `lr<rate>/last` and `lr<rate>/best`; curves of accuracy per epoch,

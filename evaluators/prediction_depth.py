@@ -41,9 +41,10 @@ class PredictionDepth(Evaluator):
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """More neighbours than training images, as (field, message)."""
+        found = super().problems(target)
         if target is None or self.k <= (has := sum(target.train_sizes())):
-            return []
-        return [("k", self._too_many(has))]
+            return found
+        return [*found, ("k", self._too_many(has))]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
         """Scores `<layer>/knn_acc` against the labels (Wilson interval) and `mean_depth` (in layers, 0 to L), n =

@@ -1,70 +1,64 @@
 """Reads a spec from raw JSON and reports *every* problem at once: where it is, what is wrong, and the nearest known name."""
 
-import difflib
 import json
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from evaluators import AnyEvaluator, EvaluatorSpec, PredictionDepth, TransferEvaluator
-from orchestrator.spec import ExperimentSpec
+from orchestrator.problems import InvalidSpec, Problem, nearest, problems_of
+from orchestrator.spec import ExperimentSpec, Resources
 from trainer.core import data, models
-from trainer.methods import MethodSpec
+from trainer.methods import Method, MethodSpec
 from trainer.spec import TrainSettings, method_with_recipe, with_recipe
 
 MAX_NODES = 100_000
 """Generations that one experiment may ask for."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One mistake: a JSON pointer (RFC 6901), a stable code, a sentence, and the nearest known name if there is one."""
+def check(raw: object, refused: Mapping[str, str] | None = None) -> ExperimentSpec:
+    """The resolved spec: recipe values filled in, every choice explicit. Raises InvalidSpec with all problems.
 
-    pointer: str
-    code: str
-    message: str
-    suggestion: str | None = None
-
-    def as_json(self) -> dict[str, str]:
-        return {key: value for key, value in asdict(self).items() if value is not None}
-
-
-class InvalidSpec(ValueError):  # noqa: N818  the outcome's name
-    """The spec has at least one problem; nothing was stored."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{problem.pointer}: {problem.message}" for problem in problems))
-        self.problems = list(problems)
-
-
-def check(raw: object) -> ExperimentSpec:
-    """The resolved spec: recipe values filled in, every choice explicit. Raises InvalidSpec with all problems."""
+    `refused` are names of methods that may not be used, each with its reason; what was accepted once is read without.
+    """
     if not isinstance(raw, dict):
         raise InvalidSpec([Problem("", "WRONG_TYPE", f"An experiment is a JSON object, got {type(raw).__name__}.")])
+    raw, problems = _without_refused(raw, refused or {})
     raw = _with_recipes(raw)
-    problems: list[Problem] = []
     spec = None
     try:
         spec = ExperimentSpec.model_validate_json(json.dumps(raw))
     except ValidationError as error:
-        problems += [_problem(details, raw) for details in error.errors(include_url=False) if not _consequence(details)]
+        problems += problems_of(error, raw)
     problems += _contradictions(raw)
     if spec is None or problems:
         raise InvalidSpec(problems)
     return _resolved(spec)
 
 
+def _without_refused(raw: dict[str, Any], refused: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
+    """Puts ordinary training where a refused method stands: the rest is still read, and none of the method's code runs."""
+    problems, arms = [], []
+    for index, arm in enumerate(given := _list(raw.get("arms"), 64)):
+        method = arm.get("method") if isinstance(arm, dict) else None
+        name = method.get("name") if isinstance(method, dict) else None
+        if isinstance(name, str) and name in refused:
+            problems.append(Problem(f"/arms/{index}/method/name", "UNCHECKED_METHOD", refused[name]))
+            arm = arm | {"method": {"name": "normal"}}
+        arms.append(arm)
+    return (raw | {"arms": arms + raw["arms"][len(given) :]} if problems else raw), problems
+
+
 def _with_recipes(raw: dict[str, Any]) -> dict[str, Any]:
-    train = raw.get("train")
+    train = raw.get("train", {})
     if not isinstance(train, dict):
         return raw
     raw = raw | {"train": with_recipe(train)}
     if isinstance(arms := raw.get("arms"), list):
         raw["arms"] = [
-            arm | {"method": method_with_recipe(arm["method"], train.get("recipe"))}
+            arm | {"method": method_with_recipe(arm["method"], train.get("recipe"), raw.get("model"))}
             if isinstance(arm, dict) and isinstance(arm.get("method"), dict)
             else arm
             for arm in arms
@@ -73,20 +67,28 @@ def _with_recipes(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(spec: ExperimentSpec) -> ExperimentSpec:
-    points = (*spec.model.stage_points(), "fc")
     evaluations = tuple(
-        evaluation.model_copy(update={"evaluator": evaluation.evaluator.model_copy(update={"layers": points})})
-        if isinstance(evaluation.evaluator, PredictionDepth) and evaluation.evaluator.layers is None
-        else evaluation
+        evaluation.model_copy(update={"evaluator": _resolved_evaluator(evaluation.evaluator, spec.model)})
         for evaluation in spec.evaluations
     )
-    return spec.model_copy(update={"evaluations": evaluations})
+    return spec.model_copy(update={"data": spec.data.resolved(), "evaluations": evaluations})
+
+
+def _resolved_evaluator(evaluator: AnyEvaluator, model: models.AnyModel) -> AnyEvaluator:
+    if isinstance(evaluator, PredictionDepth) and evaluator.layers is None:
+        return evaluator.model_copy(update={"layers": (*model.stage_points(), "fc")})
+    if isinstance(evaluator, TransferEvaluator):
+        return evaluator.model_copy(update={"targets": tuple(data.named(text).resolved().text() for text in evaluator.targets)})
+    return evaluator
 
 
 # --- contradictions: values that are fine alone and wrong together; each is looked for where its parts can be read ---
 
 
 def _contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
+    trained_on = _part(_DATA, raw.get("data"))
+    if trained_on.value is not None and not trained_on.wrong and (missing := trained_on.value.problem()):
+        yield Problem("/data", "NOT_PREPARED", missing)
     model = _part(_MODEL, raw.get("model", {"name": "resnet-digits"})).value
     train = _part(_TRAIN, raw.get("train", {}))
     if train.value is not None and not train.wrong & {"epochs", "generations", "schedule"}:
@@ -101,7 +103,15 @@ def _contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
             for field, message in method.value.problems(epochs, names):
                 if field not in method.wrong:
                     yield _contradiction(f"/arms/{index}/method/{field}", message)
+        if isinstance(arm, dict) and isinstance(arm.get("fork"), dict):
+            yield from _fork_problems(f"/arms/{index}", arm, arms, generations, method.value)
     yield from _repeated("/arms/{}/name", [arm.get("name") if isinstance(arm, dict) else None for arm in arms], str)
+    workers = _part(_RESOURCES, raw.get("resources", {})).value
+    if workers is not None and train.value is not None and workers.workers > train.value.batch_size:
+        message = f"{workers.workers} workers cannot share batches of {train.value.batch_size}: use at most as many"
+        yield _contradiction("/resources/workers", message)
+    if workers is not None and workers.workers > 1 and 0 < workers.gpus < 1:
+        yield _contradiction("/resources/gpus", "several workers need a whole GPU each: use at least 1, or one worker")
     seeds = _list(raw.get("seeds", [0]), 100)
     yield from _repeated("/seeds/{}", seeds, int)
     if generations is not None and (total := len(arms) * len(seeds) * generations) > MAX_NODES:
@@ -111,11 +121,35 @@ def _contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
             yield from _evaluation_problems(f"/evaluations/{index}", evaluation, raw.get("data"), model, generations)
 
 
+def _fork_problems(
+    pointer: str, arm: dict[str, Any], arms: list[Any], generations: int | None, method: Method | None
+) -> Iterator[Problem]:
+    fork = arm["fork"]
+    bases = {each["name"]: each.get("fork") for each in arms if isinstance(each, dict) and isinstance(each.get("name"), str)}
+    base = fork.get("arm")
+    if isinstance(base, str) and base not in bases:
+        message = f"{base!r} is not an arm of this experiment"
+        yield Problem(f"{pointer}/fork/arm", "UNKNOWN_VALUE", message, nearest(base, list(bases)))
+    seen: list[object] = []
+    while isinstance(base, str) and base not in seen:
+        seen.append(base)
+        following = bases.get(base)
+        base = following.get("arm") if isinstance(following, dict) else None
+    if arm.get("name") in seen:
+        yield _contradiction(f"{pointer}/fork/arm", f"{arm['name']!r} would go on from itself ({' -> '.join(map(str, seen))})")
+    generation = fork.get("generation")
+    if generations is not None and type(generation) is int and generations - 1 <= generation <= 1000:
+        message = f"nothing is left to train after generation {generation}: the last of {generations} is {generations - 1}"
+        yield _contradiction(f"{pointer}/fork/generation", message)
+    if method is not None and method.needs_own_start():
+        yield _contradiction(f"{pointer}/fork", f"{method.name} with these settings must train generation 0 itself")
+
+
 def _evaluation_problems(
     pointer: str,
     evaluation: dict[str, Any],
     source: object,
-    model: models.DigitsResNet | models.ImageNetResNet | None,
+    model: models.AnyModel | None,
     generations: int | None,
 ) -> Iterator[Problem]:
     for index, moment in enumerate(_list(evaluation.get("on"), 100)):
@@ -128,21 +162,32 @@ def _evaluation_problems(
         return
     trusted = not part.wrong & set(type(evaluator).model_fields)  # else its own fields' defaults would be judged
     if isinstance(evaluator, TransferEvaluator):
-        for index, name in enumerate(evaluator.targets):
-            if name not in data.names():
-                message = f"{name!r} is not a data set; known are {', '.join(data.names())}"
-                yield Problem(f"{pointer}/evaluator/targets/{index}", "UNKNOWN_VALUE", message, _nearest(name, data.names()))
+        seen: dict[data.AnyData, str] = {}
+        for index, text in enumerate(evaluator.targets):
+            at = f"{pointer}/evaluator/targets/{index}"
+            try:
+                target = data.named(text)
+            except ValueError:
+                known = data.names()
+                message = f"{text!r} is not a data set; known are {', '.join(known)} (NAME@RECIPE for another recipe)"
+                yield Problem(at, "UNKNOWN_VALUE", message, nearest(text, known))
+                continue
+            if missing := target.problem():
+                yield Problem(at, "NOT_PREPARED", missing)
+            elif (same := seen.setdefault(target.resolved(), text)) != text:
+                yield Problem(at, "DUPLICATE", f"{text!r} is the same data as {same!r}: keep it once")
             elif trusted:
-                yield from _unfit(f"{pointer}/evaluator", evaluator, data.named(name))
+                yield from _unfit(f"{pointer}/evaluator", evaluator, target)
     elif trusted:
         trained_on = _part(_DATA, source)
-        yield from _unfit(f"{pointer}/evaluator", evaluator, None if trained_on.wrong else trained_on.value)
+        unusable = trained_on.wrong or (trained_on.value is not None and trained_on.value.problem())
+        yield from _unfit(f"{pointer}/evaluator", evaluator, None if unusable else trained_on.value)
     if isinstance(evaluator, PredictionDepth) and evaluator.layers is not None and model is not None:
         layers = [name for name, _ in models.skeleton(model, classes=2).named_modules() if name]
         for index, layer in enumerate(evaluator.layers):
             if layer not in layers:
                 message = f"{model.name} has no layer {layer!r}"
-                yield Problem(f"{pointer}/evaluator/layers/{index}", "UNKNOWN_VALUE", message, _nearest(layer, layers))
+                yield Problem(f"{pointer}/evaluator/layers/{index}", "UNKNOWN_VALUE", message, nearest(layer, layers))
 
 
 def _unfit(pointer: str, evaluator: AnyEvaluator, target: data.AnyData | None) -> Iterator[Problem]:
@@ -155,6 +200,7 @@ _MODEL: TypeAdapter[Any] = TypeAdapter(models.ModelSpec)
 _TRAIN: TypeAdapter[Any] = TypeAdapter(TrainSettings)
 _METHOD: TypeAdapter[Any] = TypeAdapter(MethodSpec)
 _EVALUATOR: TypeAdapter[Any] = TypeAdapter(EvaluatorSpec)
+_RESOURCES: TypeAdapter[Any] = TypeAdapter(Resources)
 
 
 @dataclass(frozen=True)
@@ -194,82 +240,3 @@ def _repeated(pointer: str, values: list[Any], kind: type) -> Iterator[Problem]:
 
 def _contradiction(pointer: str, message: str) -> Problem:
     return Problem(pointer, "CONTRADICTION", message)
-
-
-# --- pydantic's errors in our words ---
-
-_RANGES = ("greater_than", "less_than", "too_short", "too_long", "string_too_", "finite_number", "string_pattern")
-_CHOICES = ("literal_error", "union_tag_invalid")
-_CODES = {"duplicate": "DUPLICATE", "value_error": "CONTRADICTION"}
-
-
-def _consequence(details: Any) -> bool:
-    """Whether the error only says that a list is too short without its wrong items, which are reported themselves."""
-    return bool(details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"])
-
-
-def _problem(details: Any, raw: object) -> Problem:
-    kind, context = str(details["type"]), details.get("ctx", {})
-    path, known = _locate(list(details["loc"]), raw)
-    name = path[-1] if path else ""
-    if kind == "extra_forbidden":
-        return Problem(_pointer(path), "UNKNOWN_FIELD", f"{name!r} is not a field here", _nearest(str(name), known))
-    if kind in _CHOICES:
-        expected = re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags")))
-        given = context.get("tag") if kind == "union_tag_invalid" else details.get("input")
-        if kind == "union_tag_invalid":
-            path = [*path, "name"]
-        message = f"{given!r} is not known here; expected {', '.join(expected)}"
-        return Problem(_pointer(path), "UNKNOWN_VALUE", message, _nearest(str(given), expected))
-    if kind == "union_tag_not_found":
-        return Problem(_pointer([*path, "name"]), "MISSING_FIELD", "name is required")
-    if kind == "missing":
-        return Problem(_pointer(path), "MISSING_FIELD", f"{name} is required")
-    if kind in ("too_short", "too_long"):
-        limit = context.get("min_length" if kind == "too_short" else "max_length")
-        message = f"holds {len(details['input'])} items; {'at least' if kind == 'too_short' else 'at most'} {limit} are wanted"
-        return Problem(_pointer(path), "OUT_OF_RANGE", message)
-    if kind in _CODES:
-        return Problem(_pointer(path), _CODES[kind], str(context.get("error", details["msg"])))
-    code = "OUT_OF_RANGE" if kind.startswith(_RANGES) else "WRONG_TYPE"
-    value = details.get("input")
-    shown = f", got {value!r}" if isinstance(value, str | int | float | bool) and len(str(value)) <= 100 else ""
-    return Problem(_pointer(path), code, f"{details['msg'].removeprefix('Input ')}{shown}")
-
-
-def _locate(location: list[str | int], raw: object) -> tuple[list[str | int], list[str]]:
-    """The path of pydantic's `location` in `raw` (without union tags), and the field names known in its last object."""
-    path: list[str | int] = []
-    schema: dict[str, Any] = _SCHEMA
-    for step in location:
-        schema = _dereferenced(schema)
-        mapping = schema.get("discriminator", {}).get("mapping", {})
-        if step in mapping:  # a union's tag, not a place in the document
-            schema = _dereferenced({"$ref": mapping[step]})
-        elif isinstance(raw, dict):
-            path.append(step)
-            known, raw = list(schema.get("properties", {})), raw.get(step)
-            schema = schema.get("properties", {}).get(step, {})
-            if step == location[-1]:
-                return path, known
-        elif isinstance(raw, list) and isinstance(step, int):
-            path.append(step)
-            raw, schema = raw[step], schema.get("items", {})
-    return path, []
-
-
-def _dereferenced(schema: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in schema:
-        schema = _SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
-    return schema
-
-
-def _pointer(path: Sequence[str | int]) -> str:
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, known, n=1)), None)
-
-
-_SCHEMA: dict[str, Any] = ExperimentSpec.model_json_schema()

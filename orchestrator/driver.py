@@ -22,6 +22,7 @@ from orchestrator.commit import Committer, made_by
 from orchestrator.plan import Node, Segment
 from orchestrator.settings import Settings
 from orchestrator.store import TERMINAL, Claim, Store
+from trainer import methods
 from trainer.core import checkpoint
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class Driver:
         self._plan = planning.plan(self._spec)
         self._name = f"{self._spec.name}-{experiment}-a{attempt}"
         self._claims: dict[str, Claim] = {}
-        self._done = {key for key, node in self._store.nodes_of(experiment).items() if node["state"] == "SUCCEEDED"}
+        stored = self._store.nodes_of(experiment)
+        if self._plan.nodes.keys() != stored.keys():
+            raise ValueError("the code has changed since the experiment was posted, so its work has other keys: post it again")
+        self._done = {key for key, node in stored.items() if node["state"] == "SUCCEEDED"}
         self._failed: dict[str, str] = {}
         """Reason by key of every node that failed or was skipped because another did."""
         self._lost_lanes: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
@@ -96,8 +100,9 @@ class Driver:
             on_lane_lost=lambda lane, why: self._lost_lanes.put((lane, why)),
         )
         if lanes.count == 0:
-            need = f"{self._spec.resources.cpus} CPUs and {self._spec.resources.gpus:g} GPUs"
-            self._fail(todo, "NO_CAPACITY", f"no node of the Ray cluster has {need} for a training worker")
+            wanted = self._spec.resources
+            need = f"room for {wanted.workers} workers of {wanted.cpus} CPUs and {wanted.gpus:g} GPUs"
+            self._fail(todo, "NO_CAPACITY", f"the Ray cluster has no {need}")
             return
         lanes.start()
         alive, in_flight = lanes.count, set[str]()
@@ -117,7 +122,7 @@ class Driver:
                 if task := lanes.abandon(lane):
                     self._fail_first(task, "WORKER_LOST", why)
                 if alive == 0:
-                    self._fail(todo - self._done, "WORKER_LOST", why)
+                    self._fail(todo - self._done - self._failed.keys(), "WORKER_LOST", why)
         if not self._stopping.is_set():
             lanes.close()
 
@@ -143,11 +148,12 @@ class Driver:
 
     def _task(self, segment: Segment) -> ray_board.Task:
         first = segment.nodes[0]
-        arm = next(arm for arm in self._spec.arms if arm.name == first.arm)
         parent = str(self._checkpoint(segment.parent)) if segment.parent else None
-        spec = self._spec.train_spec(arm, first.seed).model_dump_json()
+        spec = self._spec.train_spec(self._spec.arm(first.arm), first.seed).model_dump_json()
         keys = tuple(node.key for node in segment.nodes)
-        return ray_board.Task(spec, first.generation, keys, parent, str(self._settings.storage))
+        plugin = methods.PLUGINS.get(self._spec.arm(first.arm).method.name)
+        code = plugin.code_sha256 if plugin else None
+        return ray_board.Task(spec, first.generation, keys, parent, code, str(self._settings.storage))
 
     def _lane_count(self, chains: list[Segment]) -> int:
         """As many as can run at the same time: chains that nothing continues, and workers that the cluster can hold."""
@@ -202,8 +208,7 @@ class Driver:
     def _evaluated(self, key: str, result: dict[str, Any]) -> None:
         node = self._plan.nodes[key]
         assert node.evaluator is not None
-        assert node.target is not None
-        what = made_by(self._experiment, node), node.evaluator["name"], node.target["name"]
+        what = made_by(self._experiment, node), node.evaluator["name"], node.target_label
         self._store.finish_evaluation(self._claims[key], *what, result["scores"], result["curves"])
         self._done.add(key)
 
@@ -259,6 +264,7 @@ class Driver:
         for key, node in self._nodes().items():
             if node["kind"] == "generation" and node["state"] == "SUCCEEDED" and key not in needed:
                 shutil.rmtree(ray_board.checkpoint_folder(self._settings.storage, key), ignore_errors=True)
+                shutil.rmtree(ray_board.progress_folder(self._settings.storage, key), ignore_errors=True)
                 shutil.rmtree(self._settings.storage / "fetched" / key, ignore_errors=True)
         for scratch in (self._settings.storage / "ray").glob(f"{self._spec.name}-{self._experiment}-*"):
             shutil.rmtree(scratch, ignore_errors=True)
@@ -284,7 +290,14 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     ray_cluster.connect()
-    driver = Driver(Settings.from_environment(), options.experiment, options.attempt)
+    settings = Settings.from_environment()
+    try:
+        driver = Driver(settings, options.experiment, options.attempt)
+    except ValueError as error:
+        Store(settings.database_url).move(
+            options.experiment, "FAILED", attempt=options.attempt, reason="USER_ERROR", message=str(error)
+        )
+        raise
     # Ray installs handlers of its own when it connects, so ours come after it
     signal.signal(signal.SIGTERM, lambda *_: driver.leave())
     driver.run()

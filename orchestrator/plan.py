@@ -10,11 +10,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import evaluators
 from evaluators import AnyEvaluator, TransferEvaluator
 from orchestrator.spec import Arm, ExperimentSpec
+from trainer import methods
 from trainer.core import data
+from trainer.core.plugins import Plugin
 
-GENERATION_VERSION = 1
+GENERATION_VERSION = 2
 """Raised by hand when training would give other bits for the same settings."""
 
 Kind = Literal["generation", "evaluation"]
@@ -33,6 +36,8 @@ class Node:
     title: str
     evaluator: dict[str, Any] | None = None
     target: dict[str, Any] | None = None
+    target_label: str = ""
+    """What tables call the target."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Segment:
-    """A maximal unbranched chain of generations still to train, served as one piece of a Ray Train run."""
+    """A maximal unbranched chain of one arm's generations still to train, served as one piece of a Ray Train run."""
 
     nodes: tuple[Node, ...]
 
@@ -103,11 +108,15 @@ def segments(plan: Plan, pending: Collection[str]) -> list[Segment]:
     children: dict[str | None, list[Node]] = {}
     for node in todo.values():
         children.setdefault(node.parent, []).append(node)
-    heads = [node for node in todo.values() if node.parent not in todo or len(children[node.parent]) > 1]
+    heads = [
+        node
+        for node in todo.values()
+        if node.parent not in todo or len(children[node.parent]) > 1 or todo[node.parent].arm != node.arm
+    ]
     chains = []
     for head in heads:
         chain = [head]
-        while len(following := children.get(chain[-1].key, [])) == 1:
+        while len(following := children.get(chain[-1].key, [])) == 1 and following[0].arm == head.arm:
             chain.append(following[0])
         chains.append(Segment(tuple(chain)))
     return chains
@@ -129,11 +138,14 @@ def _generations(spec: ExperimentSpec, arm: Arm, seed: int) -> list[Node]:
     }
     if spec.train.schedule.scope == "run":
         settings["generations"] = spec.train.generations
-    chain: list[Node] = []
-    parent = None
-    for generation in range(spec.train.generations):
+    if spec.train.batch_norm == "per-worker":
+        settings["workers"] = spec.resources.workers
+    chain = [] if arm.fork is None else _generations(spec, spec.arm(arm.fork.arm), seed)[: arm.fork.generation + 1]
+    parent = chain[-1].key if chain else None
+    for generation in range(len(chain), spec.train.generations):
         method = arm.method.identity(generation)
-        key = digest(settings | {"generation": generation, "method": method, "parent": parent})
+        code = {} if method is None else _code(methods.PLUGINS.get(arm.method.name))
+        key = digest(settings | {"generation": generation, "method": method, "parent": parent} | code)
         title = f"{arm.name}/seed{seed}/g{generation}"
         chain.append(Node(key, "generation", parent, generation, arm.name, seed, title))
         parent = key
@@ -148,13 +160,29 @@ def _evaluations(spec: ExperimentSpec, evaluator: AnyEvaluator, judged: Node) ->
     nodes = []
     for target in targets:
         content = {"kind": "evaluation", "version": evaluator.version, "evaluator": settings, "target": _named(target)}
-        key = digest(content | {"checkpoint": judged.key})
-        title = f"{judged.title}/{evaluator.name}/{target.name}"
-        own = settings | ({"targets": [target.name]} if transfers else {})
+        key = digest(content | {"checkpoint": judged.key} | _code(evaluators.PLUGINS.get(evaluator.name)))
+        title = f"{judged.title}/{evaluator.name}/{target.label}"
+        own = settings | ({"targets": [target.text()]} if transfers else {})
         nodes.append(
-            Node(key, "evaluation", judged.key, judged.generation, judged.arm, judged.seed, title, own, _named(target))
+            Node(
+                key,
+                "evaluation",
+                judged.key,
+                judged.generation,
+                judged.arm,
+                judged.seed,
+                title,
+                own,
+                _named(target),
+                target.label,
+            )
         )
     return nodes
+
+
+def _code(plugin: Plugin | None) -> dict[str, Any]:
+    """The code of an installed package, which nobody here raises a version of; nothing for what is ours."""
+    return {} if plugin is None or plugin.code_sha256 is None else {"code": plugin.code_sha256}
 
 
 def _named(part: Any) -> dict[str, Any]:

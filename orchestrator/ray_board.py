@@ -16,6 +16,8 @@ class Task:
     keys: tuple[str, ...]
     parent: str | None
     """Directory of the checkpoint that the first generation continues."""
+    code_sha256: str | None
+    """Of the installed package that the method is of; None for our own."""
     storage: str
     """Folder, shared by all nodes, where finished generations are left under their key."""
 
@@ -58,6 +60,11 @@ class LaneReady:
 Message = EpochDone | GenerationDone | SegmentFailed | Resumed | LaneReady
 
 
+def progress_folder(storage: str | Path, key: str) -> Path:
+    """Where a generation node's checkpoints are left while it is being trained."""
+    return Path(storage) / "progress" / key
+
+
 def checkpoint_folder(storage: str | Path, key: str) -> Path:
     """Where the checkpoint of generation node `key` is left until it is committed."""
     return Path(storage) / "checkpoints" / key
@@ -68,7 +75,10 @@ class Board:
 
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()
-        self._taken: dict[int, Task] = {}
+        self._taken: dict[int, tuple[int, Task]] = {}
+        """By lane: the task it is at, and how many tasks had been taken before."""
+        self._count = 0
+        self._gone: set[int] = set()
         self._messages: list[Message] = []
         self._closed = False
         self._changed = asyncio.Condition()
@@ -88,17 +98,38 @@ class Board:
     async def take(self, lane: int) -> Task | None:
         """The lane's unfinished task, else the next one; waits for it, and gives None when the board is closed."""
         if lane in self._taken:
-            return self._taken[lane]
+            return self._taken[lane][1]
         async with self._changed:
-            await self._changed.wait_for(lambda: self._tasks or self._closed)
-            if not self._tasks:
+            # a worker that died here still waits, and may be served before the one that took its place: the lane keeps the task
+            await self._changed.wait_for(lambda: lane in self._taken or self._tasks or self._closed)
+            if lane in self._taken:
+                return self._taken[lane][1]
+            if not self._tasks or lane in self._gone:
                 return None
-            self._taken[lane] = self._tasks.popleft()
-            return self._taken[lane]
+            self._count += 1
+            self._taken[lane] = self._count, self._tasks.popleft()
+            self._changed.notify_all()
+            return self._taken[lane][1]
+
+    async def follow(self, lane: int, after: int) -> tuple[int, Task] | None:
+        """For a lane's further workers: the task that its first one took after the one numbered `after`; None at the end."""
+
+        def there() -> bool:
+            return self._taken.get(lane, (0,))[0] > after
+
+        async with self._changed:
+            await self._changed.wait_for(lambda: there() or (self._closed and not self._tasks))
+            return self._taken[lane] if there() else None
 
     async def finished(self, lane: int) -> Task | None:
         """The lane is done with its task, well or badly; returns that task."""
-        return self._taken.pop(lane, None)
+        _, task = self._taken.pop(lane, (0, None))
+        return task
+
+    async def abandon(self, lane: int) -> Task | None:
+        """The lane will not come back; returns the task that it was at."""
+        self._gone.add(lane)
+        return await self.finished(lane)
 
     async def post(self, message: Message) -> None:
         """Leaves a message for the driver."""

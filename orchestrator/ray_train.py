@@ -2,16 +2,15 @@
 
 A lane is one TorchTrainer run whose worker serves segment after segment from the board, a small actor that the driver fills:
 starting a run costs about nine seconds, a further segment costs none. A worker that dies is replaced by Ray Train, finds its
-unfinished segment on the board again, and continues from the newest checkpoint that verifies.
+unfinished segment on the board again, and continues from the newest checkpoint on shared storage that verifies; so does another
+attempt after the driver's death.
 """
 
 import contextlib
-import os
-import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,24 +30,28 @@ from orchestrator.ray_board import (
     SegmentFailed,
     Task,
     checkpoint_folder,
+    progress_folder,
 )
 from orchestrator.spec import Resources
-from trainer import loop
+from trainer import loop, methods
+from trainer.batches import DataBatches
 from trainer.core import checkpoint
 from trainer.core.fingerprint import fingerprint, pin_threads
 from trainer.core.state import TrainState
+from trainer.core.workers import Workers
+from trainer.run import Progress
 from trainer.spec import TrainSpec
 
 
 def capacity(resources: Resources) -> int:
-    """How many training workers the cluster can hold at once."""
+    """How many lanes, each of so many training workers, the cluster can hold at once."""
     slots = 0
     for node in ray.nodes():
         if node["Alive"]:
             cpus = int(node["Resources"].get("CPU", 0) // resources.cpus)
-            gpus = int(node["Resources"].get("GPU", 0) // resources.gpus) if resources.gpus else cpus
+            gpus = int(node["Resources"].get("GPU", 0) / resources.gpus + 1e-9) if resources.gpus else cpus
             slots += min(cpus, gpus)
-    return slots
+    return slots // resources.workers
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Lanes:
 
     def abandon(self, lane: int) -> Task | None:
         """Takes back the task of a lost lane."""
-        task: Task | None = ray.get(self.board.finished.remote(lane))
+        task: Task | None = ray.get(self.board.abandon.remote(lane))
         return task
 
     def close(self) -> None:
@@ -119,12 +122,13 @@ class Lanes:
                 "threads": self.resources.threads,
                 "checkpoint_every_s": self.resources.checkpoint_every_s,
             },
-            scaling_config=ray.train.ScalingConfig(num_workers=1, use_gpu=use_gpu, resources_per_worker=per_worker),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=self.resources.workers, use_gpu=use_gpu, resources_per_worker=per_worker
+            ),
             run_config=ray.train.RunConfig(
                 name=f"{self.name}-lane{lane}",
                 storage_path=str(self.storage / "ray"),
                 failure_config=ray.train.FailureConfig(max_failures=self.resources.max_worker_failures),
-                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             ),
         )
         try:
@@ -136,47 +140,71 @@ class Lanes:
 
 
 def serve(config: dict[str, Any]) -> None:
-    """The worker's side of a lane: trains what the board gives until it is closed."""
+    """A worker's side of a lane: trains what the board gives until it is closed. Of several workers the first one reports."""
     board = ray.get_actor(config["board"])
     pin_threads(config["threads"])
-    board.post.remote(LaneReady(config["lane"]))
-    while (task := ray.get(board.take.remote(config["lane"]))) is not None:
+    lane, every_s = config["lane"], config["checkpoint_every_s"]
+    if Workers.here().rank > 0:
+        _follow(board, lane, every_s)
+        return
+    board.post.remote(LaneReady(lane))
+    while (task := ray.get(board.take.remote(lane))) is not None:
         try:
-            _run(task, board, config["checkpoint_every_s"])
+            _run(task, board, every_s)
         except loop.Diverged as error:
             ray.get(board.post.remote(SegmentFailed(task, "DIVERGED", str(error))))
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            ray.get(board.post.remote(SegmentFailed(task, "OOM", str(error))))
         except (OSError, checkpoint.BadCheckpoint):
             raise  # the disk or the network: Ray Train starts the worker again
-        except Exception:  # deterministic, so trying again would not help
-            ray.get(board.post.remote(SegmentFailed(task, "USER_ERROR", traceback.format_exc(limit=-3))))
-        ray.get(board.finished.remote(config["lane"]))
+        except Exception as error:  # deterministic, so trying again would not help
+            out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+            failed = SegmentFailed(task, "OOM" if out_of_memory else "USER_ERROR", traceback.format_exc(limit=-3))
+            ray.get(board.post.remote(failed))
+            if Workers.here().count > 1:  # the others may still wait for this one inside the task: all start again without it
+                ray.get(board.finished.remote(lane))
+                raise
+        ray.get(board.finished.remote(lane))
+
+
+def _follow(board: Any, lane: int, every_s: float) -> None:
+    """Takes part in what the lane's first worker trains. An error here ends all its workers; Ray Train starts them again."""
+    number = 0
+    while (following := ray.get(board.follow.remote(lane, number))) is not None:
+        number, task = following
+        with contextlib.suppress(loop.Diverged):  # the first worker saw the same loss, and tells
+            _run(task, None, every_s)
 
 
 def _run(task: Task, board: Any, checkpoint_every_s: float) -> None:
+    """Trains the rest of a segment; only the worker that has the board tells it, and writes checkpoints."""
+
+    def tell(message: Message) -> None:
+        if board is not None:
+            board.post.remote(message)
+
     spec = TrainSpec.model_validate_json(task.spec)
+    if (plugin := methods.PLUGINS.get(spec.method.name)) and plugin.code_sha256 != task.code_sha256:
+        raise ValueError(f"this node has other code of {plugin.package} than the head: install the same version everywhere")
     device = ray.train.torch.get_device()
     dataset = spec.data.load().to(device)
-    state = loop.start(spec, dataset, device)
-    now = fingerprint(device)
+    state = loop.start(spec, len(dataset.classes), device)
+    now = fingerprint(device, Workers.here().count)
+    progress = {key: Progress(progress_folder(task.storage, key), checkpoint_every_s) for key in task.keys}
     for manifest in finished(task):  # the worker that finished it may have died before its message arrived
-        board.post.remote(GenerationDone(manifest.key, manifest.weights_sha256))
-    if (resumed := _restore(task, state)) is not None and resumed.key in task.keys:
-        board.post.remote(Resumed(resumed.key, resumed.epoch, bitwise=resumed.fingerprint == now))
-    saved_at = time.monotonic()
-    for row in loop.train(spec, state, dataset, generations=task.first + len(task.keys)):
+        tell(GenerationDone(manifest.key, manifest.weights_sha256))
+    if (resumed := restore(task, progress.values(), state)) is not None and resumed.key in task.keys:
+        tell(Resumed(resumed.key, resumed.epoch, bitwise=resumed.fingerprint == now))
+    batches = DataBatches(dataset, spec.train.batch_size)
+    for row in loop.train(spec, state, batches, generations=task.first + len(task.keys)):
+        if board is None:
+            continue
         key = task.keys[row.generation - task.first]
-        board.post.remote(EpochDone(key, asdict(row) | {"at": time.time()}))
+        tell(EpochDone(key, asdict(row) | {"at": time.time()}))
         if state.epoch == spec.train.epochs:
             manifest = checkpoint.save(checkpoint_folder(task.storage, key), state, key, now)
-            board.post.remote(GenerationDone(key, manifest.weights_sha256))
-        elif time.monotonic() - saved_at >= checkpoint_every_s:
-            with tempfile.TemporaryDirectory(prefix="relearn-") as aside:
-                checkpoint.save(Path(aside) / "latest", state, key, now)
-                latest = ray.train.Checkpoint.from_directory(os.path.join(aside, "latest"))
-                ray.train.report({"generation": row.generation, "epoch": row.epoch}, checkpoint=latest)
-            saved_at = time.monotonic()
+            progress[key].generation_done()
+            tell(GenerationDone(key, manifest.weights_sha256))
+        else:
+            progress[key].epoch_done(state, key, now)
 
 
 def finished(task: Task) -> list[checkpoint.Manifest]:
@@ -190,14 +218,14 @@ def finished(task: Task) -> list[checkpoint.Manifest]:
     return found
 
 
-def _restore(task: Task, state: TrainState) -> checkpoint.Manifest | None:
-    """Loads the furthest checkpoint of the segment that verifies: mid-generation, a finished generation, or the parent's."""
-    found = [(each.generation, each.epoch, checkpoint_folder(task.storage, each.key)) for each in finished(task)]
-    if (latest := ray.train.get_checkpoint()) is not None:
-        with contextlib.suppress(checkpoint.BadCheckpoint):
-            manifest = checkpoint.read_manifest(Path(latest.path))
-            if manifest.key in task.keys:
-                found.append((manifest.generation, manifest.epoch, Path(latest.path)))
-    if found:
-        return checkpoint.load(max(found)[2], state)
+def restore(task: Task, progress: Iterable[Progress], state: TrainState) -> checkpoint.Manifest | None:
+    """Loads the furthest checkpoint of the segment that verifies: mid-generation, a finished generation, or the parent's.
+
+    All workers of a lane choose alike, because none writes before all have loaded: the first epoch's sums wait for everyone.
+    """
+    folders = [checkpoint_folder(task.storage, each.key) for each in finished(task)]
+    folders += [folder for each in progress for folder in each.checkpoints()]
+    for manifest, folder in checkpoint.furthest(folders):
+        if manifest.key in task.keys:
+            return checkpoint.load(folder, state)
     return checkpoint.load(Path(task.parent), state) if task.parent else None

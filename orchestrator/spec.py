@@ -22,11 +22,19 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Fork(_Part):
+    """The generation that an arm goes on from: one of another arm, which is trained once (or found) like any other."""
+
+    arm: Name
+    generation: int = Field(ge=0, le=1000, description="the last generation that the two arms share")
+
+
 class Arm(_Part):
     """One named row of the comparison: a method with its settings."""
 
     name: Name
     method: MethodSpec
+    fork: Fork | None = Field(None, description="go on from a generation of another arm instead of from the start")
 
 
 class Evaluation(_Part):
@@ -58,6 +66,7 @@ class Resources(_Part):
 
     cpus: int = Field(1, ge=1, le=1024, description="CPUs per training worker and per evaluation")
     gpus: float = Field(0, ge=0, le=64, description="GPUs per training worker and per evaluation")
+    workers: int = Field(1, ge=1, le=1024, description="training workers per generation, each with its share of every batch")
     threads: int = Field(1, ge=1, le=1024, description="intra-op threads; another number gives other roundings")
     checkpoint_every_s: float = Field(30, ge=0, le=86_400, description="seconds between checkpoints inside a generation")
     max_worker_failures: int = Field(3, ge=0, le=1000, description="how often a dead training worker is replaced")
@@ -74,6 +83,10 @@ class ExperimentSpec(_Part):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100)] = (0,)
     evaluations: Annotated[tuple[Evaluation, ...], Field(max_length=64)] = ()
     resources: Resources = Resources()
+
+    def arm(self, name: str) -> Arm:
+        """The arm called `name`."""
+        return next(arm for arm in self.arms if arm.name == name)
 
     def train_spec(self, arm: Arm, seed: int) -> TrainSpec:
         """The training run of `arm` with `seed`."""

@@ -4,15 +4,18 @@
 stopped saying that it lives, ends an attempt. It also sets the final status of runs in the tracking server.
 """
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator.checks import InvalidSpec, check
+from pydantic import ValidationError
+
 from orchestrator.publish import Publisher
 from orchestrator.ray_cluster import UNREACHABLE, JobState
+from orchestrator.spec import ExperimentSpec
 from orchestrator.store import LIVE, Row, Store
 
 log = logging.getLogger("relearn.supervisor")
@@ -84,10 +87,11 @@ class Supervisor:
             from orchestrator.tracking import OUTAGE, Tracker  # mlflow: two seconds that the API's start need not wait for
 
             try:
-                Publisher(self._store, Tracker(self._tracking_uri), experiment, check(experiment["spec"])).conclude()
+                spec = ExperimentSpec.model_validate_json(json.dumps(experiment["spec"]))
+                Publisher(self._store, Tracker(self._tracking_uri), experiment, spec).conclude()
             except OUTAGE as error:
                 log.warning("%s: the tracking server does not answer, will try again: %s", experiment["id"], error)
-            except InvalidSpec as error:
+            except ValidationError as error:
                 log.error("%s: its spec is no longer valid, so it stays unpublished: %s", experiment["id"], error)
                 self._store.set_published(experiment["id"])
 

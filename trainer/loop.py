@@ -1,21 +1,24 @@
 """The only training loop. It reads a spec, asks the method, and yields after every epoch, when the state is whole.
 
-Shapes: B batch, N data set, C channels, H and W pixels.
+Shapes: B batch, C classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainer.batches import Batches
 from trainer.core import models
-from trainer.core.data import Dataset
-from trainer.core.data.augment import random_shift, shift_offsets
-from trainer.core.seeding import generator
-from trainer.core.state import EpochRow, TrainState, evaluate
-from trainer.methods import Method, Phase
-from trainer.monitors import ascent_dose, note_forgetting
+from trainer.core.fingerprint import pin_precision
+from trainer.core.state import EpochRow, TrainState
+from trainer.core.workers import Workers, sync_batch_norm
+from trainer.graphed import GraphedSteps, graphable
+from trainer.methods.base import Forgotten, Phase, Scale, Step
+from trainer.monitors import ascent_dose, note_forgetting, weight_norms
 from trainer.spec import TrainSpec
 
 
@@ -23,22 +26,53 @@ class Diverged(ArithmeticError):  # noqa: N818  names the outcome DIVERGED
     """The loss became NaN or infinite; the run ends here, nothing is clipped."""
 
 
-def start(spec: TrainSpec, dataset: Dataset, device: torch.device) -> TrainState:
+@dataclass(frozen=True)
+class StepTaken:
+    """What an observer of single steps is told: `lr` and `weight_decay` by optimizer group, and the loss before the step."""
+
+    generation: int
+    epoch: int
+    step: int
+    phase: str
+    lr: dict[str, float]
+    weight_decay: dict[str, float]
+    loss: Tensor
+
+
+Observer = Callable[[StepTaken], None]
+
+
+def start(spec: TrainSpec, classes: int, device: torch.device) -> TrainState:
     """The state before the first epoch of generation 0."""
-    model = models.build(spec.model, len(dataset.classes), spec.seed)
-    model = model.to(device=device).to(memory_format=torch.channels_last)
-    return TrainState(model.train(), spec.seed)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and graphs belong to the current one
+    model = models.build(spec.model, classes, spec.seed)
+    dtype = torch.float64 if spec.train.precision == "fp64" else torch.float32
+    model = model.to(device=device, dtype=dtype).to(memory_format=models.memory_format(model))
+    if spec.train.batch_norm == "synced" and Workers.here().count > 1:
+        sync_batch_norm(model)
+    return TrainState(model.train(), spec.seed, spec.model.init_law)
 
 
-def train(spec: TrainSpec, state: TrainState, dataset: Dataset, generations: int | None = None) -> Iterator[EpochRow]:
+def train(
+    spec: TrainSpec,
+    state: TrainState,
+    batches: Batches,
+    generations: int | None = None,
+    observer: Observer | None = None,
+    graphed: bool | None = None,
+) -> Iterator[EpochRow]:
     """Trains on from wherever `state` stands until `generations` (default: all of the spec's) are finished.
 
     Yields each epoch's row. While suspended, `state` may be saved; training on from the saved state gives the same bits.
+    `graphed` (default: on a GPU) is whether CUDA graphs replay the steps, where the method allows it and nobody observes them.
     Raises Diverged.
     """
+    pin_precision(spec.train.precision)
     last = spec.train.generations if generations is None else generations
+    graphed = (state.device.type == "cuda" if graphed is None else graphed) and observer is None
     while state.generation < last:
-        yield from _generation(spec, state, dataset)
+        yield from _generation(spec, state, batches, observer, graphed)
         if state.generation == last - 1:
             return
         begin_generation(state)
@@ -47,98 +81,119 @@ def train(spec: TrainSpec, state: TrainState, dataset: Dataset, generations: int
 def begin_generation(state: TrainState) -> None:
     """Steps a finished generation's state to the start of the next one; weights and BN statistics carry over."""
     state.generation, state.epoch = state.generation + 1, 0
-    state.momentum, state.history = {}, []
+    state.history = []
     state.monitors = {"train_accuracy_at_start": state.monitors["train_accuracy"]}
 
 
-def _generation(spec: TrainSpec, state: TrainState, dataset: Dataset) -> Iterator[EpochRow]:
-    epochs, chance = spec.train.epochs, 1 / len(dataset.classes)
-    forgotten_scalars = 0
+def _generation(
+    spec: TrainSpec, state: TrainState, batches: Batches, observer: Observer | None, graphed: bool
+) -> Iterator[EpochRow]:
+    epochs, chance, method = spec.train.epochs, 1 / batches.classes, spec.method
+    forgotten: Forgotten | None = None
     if state.epoch == 0 and state.generation > 0:
-        forgotten_scalars = spec.method.forget(state)
-    for phase in spec.method.phases(state.generation, epochs):
+        forgotten = method.forget(state)
+    graphed = graphed and graphable(method, state.generation)
+    steps = GraphedSteps(spec, state) if graphed else None  # of this generation alone: forgetting may change the teacher
+    for phase in method.phases(state.generation, epochs):
         if state.epoch not in phase.epochs:
             continue
-        optimizer = _optimizer(spec, spec.method, phase, state)
+        optimizer = _optimizer(spec, phase, state)
         for epoch in range(state.epoch, phase.epochs.stop):
-            accuracy_after_forget = None
-            if forgotten_scalars:
-                accuracy_after_forget, _ = evaluate(state.model, dataset, dataset.train)
-            row = _epoch(spec, phase, optimizer, state, dataset)
-            if accuracy_after_forget is not None:
-                row.metrics["forgetting/scalars_changed"] = forgotten_scalars
-                note_forgetting(row, state, accuracy_after_forget, chance)
-                forgotten_scalars = 0
+            accuracy_after_forget = batches.evaluate(state.model, "train")[0] if forgotten else None
+            row = _epoch(spec, phase, optimizer, state, batches, observer, steps)
+            if forgotten and accuracy_after_forget is not None:
+                note_forgetting(row, state, accuracy_after_forget, chance, forgotten)
+            forgotten = None
             ends_phase, ends_generation = epoch + 1 == phase.epochs.stop, epoch + 1 == epochs
             if (ends_phase and phase.forgets) or ends_generation:
-                accuracy, _ = evaluate(state.model, dataset, dataset.train)
+                accuracy, _ = batches.evaluate(state.model, "train")
                 if ends_phase and phase.forgets:
                     note_forgetting(row, state, accuracy, chance)
                 if ends_generation:
                     state.monitors["train_accuracy"] = row.metrics["train/accuracy_eval"] = accuracy
-            if (epoch + 1) % spec.train.evaluate_every == 0 or ends_generation:
-                row.metrics["test/accuracy"], row.metrics["test/loss"] = evaluate(state.model, dataset, dataset.test)
+                row.metrics |= weight_norms(spec, state)
+            if batches.judges and ((epoch + 1) % spec.train.evaluate_every == 0 or ends_generation):
+                row.metrics["test/accuracy"], row.metrics["test/loss"] = batches.evaluate(state.model, "test")
             state.epoch = epoch + 1
-            state.momentum = {} if ends_phase else _momentum(state, optimizer)
+            resets = spec.train.reset_momentum_at
+            reset = ends_phase and ("generation" in resets if ends_generation else "switch" in resets)
+            state.momentum = {} if reset else state.momentum | _momentum(state, optimizer)
+            if ends_generation:
+                state.teacher = None
             state.history.append(row)
             yield row
 
 
-def _epoch(spec: TrainSpec, phase: Phase, optimizer: torch.optim.SGD, state: TrainState, dataset: Dataset) -> EpochRow:
-    train, g, e = spec.train, state.generation, state.epoch
+def _epoch(
+    spec: TrainSpec,
+    phase: Phase,
+    optimizer: torch.optim.SGD,
+    state: TrainState,
+    batches: Batches,
+    observer: Observer | None,
+    steps: GraphedSteps | None,
+) -> EpochRow:
+    train, g, e, method, workers = spec.train, state.generation, state.epoch, spec.method, Workers.here()
     lr = train.lr * train.schedule.factor(g, e, train.epochs, train.generations)
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
-    device, dtype = state.device, next(state.model.parameters()).dtype
-    order_N = torch.randperm(len(dataset.train), generator=generator(state.seed, "order", g, e)).to(device)
-    offsets_N2 = None
-    if dataset.shift:
-        offsets_N2 = shift_offsets(len(dataset.train), dataset.shift, generator(state.seed, "augment", g, e)).to(device)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    steps = 0
-    for rows_B in torch.split(order_N, train.batch_size):
-        images_BCHW = dataset.train.images_NCHW[rows_B]
-        if offsets_N2 is not None:
-            images_BCHW = random_shift(images_BCHW, offsets_N2[rows_B], dataset.shift)
-        labels_B = dataset.train.labels_N[rows_B]
-        logits_BK = state.model(dataset.floats(images_BCHW, dtype))
-        loss = functional.cross_entropy(logits_BK, labels_B, label_smoothing=train.label_smoothing)
+    cross_entropy = partial(functional.cross_entropy, label_smoothing=train.label_smoothing)
+    totals = torch.zeros(2, dtype=torch.float64, device=state.device)  # sum of the losses, right answers
+    if steps is not None:
+        totals = steps.begin_epoch(optimizer)
+    index = -1
+    for index, (images_BCHW, labels_B, size) in enumerate(batches.epoch(state.seed, g, e, state.dtype)):
+        if steps is not None:
+            steps.step(images_BCHW, labels_B)
+            continue
+        share = len(labels_B) / size
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        with torch.autocast(state.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
+            if len(labels_B):
+                loss, logits_BC = method.loss(state, images_BCHW, labels_B, cross_entropy)
+            else:  # the last batch has fewer images than there are workers; this one still takes part in every exchange
+                logits_BC = state.model(images_BCHW)
+                loss = logits_BC.sum()
+        (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
+        workers.sum_gradients(state.model)
+        batch_loss = loss.detach().double()
+        if workers.count > 1:
+            batch_loss = workers.sum_(batch_loss * share)
+        method.before_step(state, Step(index, lr, batch_loss))
         optimizer.step()
-        loss_sum += loss.detach() * len(rows_B)
-        correct += (logits_BK.detach().argmax(1) == labels_B).sum()
-        steps += 1
-    mean_loss = loss_sum.item() / len(dataset.train)
-    if not torch.isfinite(loss_sum):
-        raise Diverged(f"the loss became {mean_loss} in epoch {e} of generation {g} ({phase.name}): lower lr or ascent_scale")
-    state.monitors["ascent_dose"] = state.monitors.get("ascent_dose", 0.0) + ascent_dose(phase, lr, steps)
-    accuracy = correct.item() / len(dataset.train)
-    return EpochRow(g, e, phase.name, {"train/loss": mean_loss, "train/accuracy": accuracy, "train/lr": lr})
+        method.after_step(state)
+        totals[0] += batch_loss * size
+        totals[1] += (logits_BC.detach().argmax(1) == labels_B).sum()
+        if observer is not None:
+            observer(StepTaken(g, e, index, phase.name, *_rates(spec, state, optimizer), batch_loss))
+    workers.sum_(totals[1])
+    if train.batch_norm == "per-worker":
+        workers.take_statistics_of_first(state.model)
+    mean_loss, accuracy = (totals / batches.samples).tolist()
+    if not torch.isfinite(totals[0]):
+        remedy = "lower lr or the ascent's scale" if any(scale.lr < 0 for scale in phase.scales.values()) else "lower lr"
+        raise Diverged(f"the loss became {mean_loss} in epoch {e} of generation {g} ({phase.name}): {remedy}")
+    state.monitors["ascent_dose"] = state.monitors.get("ascent_dose", 0.0) + ascent_dose(phase, lr, index + 1)
+    metrics = {"train/loss": mean_loss, "train/accuracy": accuracy, "train/lr": lr}
+    return EpochRow(g, e, phase.name, metrics | method.measures(state))
 
 
-def _optimizer(spec: TrainSpec, method: Method, phase: Phase, state: TrainState) -> torch.optim.SGD:
-    """A fresh optimizer for `phase`, or the one that `state.momentum` was taken from in the middle of it."""
+def _optimizer(spec: TrainSpec, phase: Phase, state: TrainState) -> torch.optim.SGD:
+    """The optimizer of `phase`, with the momentum that `state` carries; frozen groups are not in it."""
     parameters = dict(state.model.named_parameters())
-    optimizer = torch.optim.SGD(
-        [
-            # lr is set every epoch: torch refuses a negative one here but applies it as ascent
-            {"params": [parameters[name] for name in names], "lr": 0.0, **_scaled(spec, phase, group)}
-            for group, names in method.groups(list(parameters)).items()
-        ],
-        momentum=spec.train.momentum,
-    )
+    groups = []
+    for name, names in spec.method.groups(list(parameters)).items():
+        scale = phase.scales.get(name, Scale())
+        if scale.lr != 0 and names:
+            scales = {"lr_scale": scale.lr, "weight_decay_scale": scale.weight_decay}
+            groups.append({"params": [parameters[each] for each in names], "name": name, **scales})
+    # lr is set every epoch, and weight decay here: torch refuses a negative one at construction but applies it as ascent
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=spec.train.momentum)
     for group in optimizer.param_groups:
         group["weight_decay"] = spec.train.weight_decay * group["weight_decay_scale"]
     for name, buffer in state.momentum.items():
         optimizer.state[parameters[name]]["momentum_buffer"] = buffer
     return optimizer
-
-
-def _scaled(spec: TrainSpec, phase: Phase, group: str) -> dict[str, float]:
-    scale = phase.scales.get(group)
-    return {"lr_scale": scale.lr if scale else 1.0, "weight_decay_scale": scale.weight_decay if scale else 1.0}
 
 
 def _momentum(state: TrainState, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
@@ -147,3 +202,10 @@ def _momentum(state: TrainState, optimizer: torch.optim.SGD) -> dict[str, Tensor
         for name, parameter in state.model.named_parameters()
         if "momentum_buffer" in optimizer.state[parameter]
     }
+
+
+def _rates(spec: TrainSpec, state: TrainState, optimizer: torch.optim.SGD) -> tuple[dict[str, float], dict[str, float]]:
+    """Learning rate and weight decay by group; a frozen group has neither."""
+    frozen = dict.fromkeys(spec.method.groups([name for name, _ in state.model.named_parameters()]), 0.0)
+    lr, decay = ({group["name"]: group[key] for group in optimizer.param_groups} for key in ("lr", "weight_decay"))
+    return frozen | lr, frozen | decay

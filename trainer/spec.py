@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.core.data import DataSpec
-from trainer.core.models import DigitsResNet, ModelSpec, skeleton
+from trainer.core.models import MIDDLES, DigitsResNet, ModelSpec, skeleton
 from trainer.core.schedule import Schedule
 from trainer.methods import METHODS, MethodSpec
 
@@ -27,17 +27,25 @@ class TrainSettings(BaseModel):
     weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 in the gradient of every parameter, BN and biases too")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="share of the target spread over all classes")
     schedule: Schedule = Field(Schedule(), description="how the learning rate moves within its scope")
+    precision: Literal["fp32", "tf32", "bf16", "fp64"] = Field(
+        "fp32",
+        description="of the arithmetic; bf16 and tf32 deviate from the paper's fp32 (weights stay fp32), fp64 is for proofs",
+    )
+    reset_momentum_at: tuple[Literal["generation", "switch"], ...] = Field(
+        ("generation", "switch"),
+        max_length=2,
+        description="where momentum starts from zero: a generation, the switch between two phases of one (released code: both)",
+    )
+    batch_norm: Literal["synced", "per-worker"] = Field(
+        "synced",
+        description="of several workers: statistics over the whole batch, as one worker has them, or over each worker's share",
+    )
     evaluate_every: int = Field(1, ge=1, description="test accuracy every so many epochs, and after the last one")
 
     def problems(self) -> list[tuple[str, str]]:
         """Values that are each in range but contradict each other: (field, message) pairs."""
         scope = self.epochs * (self.generations if self.schedule.scope == "run" else 1)
-        if self.schedule.warmup_epochs > scope:
-            message = (
-                f"{self.schedule.warmup_epochs} warm-up epochs do not fit into the schedule's {scope}: use at most {scope}"
-            )
-            return [("schedule/warmup_epochs", message)]
-        return []
+        return [(f"schedule/{field}", message) for field, message in self.schedule.problems(scope)]
 
 
 class TrainSpec(BaseModel):
@@ -67,10 +75,15 @@ def with_recipe(train: dict[str, Any]) -> dict[str, Any]:
     return _filled(train, OFFICIAL_CODE) if train.get("recipe") == "official-code" else train
 
 
-def method_with_recipe(method: dict[str, Any], recipe: object) -> dict[str, Any]:
-    """The raw method settings with the recipe's values wherever none was given."""
+def method_with_recipe(method: dict[str, Any], recipe: object, model: object) -> dict[str, Any]:
+    """The raw method settings with the recipe's values wherever none was given, and the threshold that the model needs."""
     kind = METHODS.get(str(method.get("name")))
-    return kind.as_released(method) if kind and recipe == "official-code" else method
+    if kind is None:
+        return method
+    middle = MIDDLES.get(str(model.get("name"))) if isinstance(model, dict) else None
+    if middle is not None and "layer_threshold" in kind.model_fields:
+        method = {"layer_threshold": middle, **method}
+    return kind.as_released(method) if recipe == "official-code" else method
 
 
 def parse(text: str | bytes) -> TrainSpec:
@@ -79,7 +92,7 @@ def parse(text: str | bytes) -> TrainSpec:
     if isinstance(raw, dict) and isinstance(train := raw.get("train", {}), dict):
         raw["train"] = with_recipe(train)
         if isinstance(method := raw.get("method"), dict):
-            raw["method"] = method_with_recipe(method, train.get("recipe"))
+            raw["method"] = method_with_recipe(method, train.get("recipe"), raw.get("model"))
     spec = TrainSpec.model_validate_json(json.dumps(raw))
     if found := spec.problems():
         raise ValueError("; ".join(f"{path}: {message}" for path, message in found))

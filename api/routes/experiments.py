@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -12,9 +13,10 @@ from fastapi.responses import StreamingResponse
 
 from api import body
 from api.problems import ApiProblem, not_found
+from orchestrator import catalogue, results
 from orchestrator import plan as planning
-from orchestrator import results
-from orchestrator.checks import InvalidSpec, check
+from orchestrator.checks import check
+from orchestrator.problems import InvalidSpec
 from orchestrator.spec import ExperimentSpec
 from orchestrator.store import TERMINAL, KeyReused, Row, Store
 from orchestrator.supervisor import Supervisor
@@ -66,9 +68,10 @@ async def submit(
     The same Idempotency-Key with the same body gives the first answer's experiment again.
     """
     raw, text = await body.read_json(request)
+    home: Path = request.app.state.home
 
     def accept() -> tuple[Row, bool]:
-        spec = check(raw)
+        spec = check(raw, catalogue.unchecked(home))
         digest = hashlib.sha256(text).hexdigest()
         plan = planning.plan(spec)
         identity, new = store.submit(spec.name, spec.model_dump(mode="json"), plan, idempotency_key, digest)

@@ -256,6 +256,50 @@ def test_a_command_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[
     assert "usage: relearn" in capsys.readouterr().err
 
 
+# --- methods and evaluators, which need no server ---
+
+
+@pytest.mark.parametrize(
+    ("command", "first", "last"), [("methods", "normal", "self-distillation"), ("evaluators", "accuracy", "prediction-depth")]
+)
+def test_what_a_spec_may_name_is_listed_without_a_server(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, nobody: str, command: str, first: str, last: str
+) -> None:
+    monkeypatch.setenv("RELEARN_URL", nobody)
+    assert main([command]) == 0
+    said = capsys.readouterr().out
+    assert [word in said for word in (first, last, "usable", "yes")] == [True] * 4
+    assert main([command, "--json"]) == 0
+    items = json.loads(capsys.readouterr().out)
+    assert (items[0]["name"], items[-1]["name"]) == (first, last)
+    assert all(item["schema"]["type"] == "object" for item in items)
+
+
+def test_a_problem_is_shown_in_place_of_the_description() -> None:
+    entry: dict[str, Any] = {"name": "own", "package": "mine", "version": "1.0", "description": "What it does.\n\nAnd how."}
+    items = [entry | {"checked": True, "problem": None}, entry | {"checked": False, "problem": "it [never] passed"}]
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(show.catalogue_table(items))
+    rows = [line.split() for line in console.export_text().splitlines() if line.strip().startswith("own")]
+    assert rows == [
+        ["own", "mine", "1.0", "yes", "What", "it", "does."],
+        ["own", "mine", "1.0", "no", "it", "[never]", "passed"],
+    ]
+
+
+def test_a_method_of_ours_can_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-method", "normal"]) == 0
+    said = capsys.readouterr().out
+    assert "ordinary training bit for bit where it says so: generation 0" in said
+    assert "normal: all 9 passed after" in said
+    assert not Path(".relearn").exists()
+
+
+def test_a_method_that_nobody_offers_cannot_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-method", "sael"]) == 2
+    assert "no installed package offers a method 'sael'; known are normal, llf, seal" in capsys.readouterr().err
+
+
 # --- the client, against the application ---
 
 
@@ -273,6 +317,12 @@ def test_the_client_posts_reads_and_cancels(client: Client) -> None:
     assert client.experiment(posted["id"])["progress"]["epochs_total"] == 9
     assert client.results(posted["id"]) == []
     assert client.health()["status"] == "ok"
+
+
+def test_the_client_reads_the_catalogue(client: Client) -> None:
+    assert [client.methods()[0]["name"], client.evaluators()[0]["name"], client.models()[0]["name"]] == [
+        *("normal", "accuracy", "resnet-digits")
+    ]
 
 
 def test_the_client_tells_every_problem_with_its_suggestion(client: Client) -> None:

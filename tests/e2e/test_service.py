@@ -22,8 +22,12 @@ from orchestrator.plan import plan
 from orchestrator.store import Store
 from orchestrator.tracking import Tracker
 from tests.e2e.conftest import children_named
+from tests.trainer.data.trees import BUILDERS
 from trainer import loop
+from trainer.batches import DataBatches
 from trainer.core import checkpoint
+from trainer.core.data.prepared import recipes
+from trainer.core.data.prepared.prepare import prepare
 
 pytestmark = [
     pytest.mark.e2e,
@@ -94,10 +98,10 @@ def undisturbed_digests(raw: dict[str, Any]) -> dict[str, str]:
     resolved = check(raw)
     one = resolved.train_spec(resolved.arms[0], resolved.seeds[0])
     dataset = one.data.load()
-    state = loop.start(one, dataset, torch.device("cpu"))
+    state = loop.start(one, len(dataset.classes), torch.device("cpu"))
     keys = [node.key for node in plan(resolved).nodes.values() if node.kind == "generation"]
     found = {}
-    for _ in loop.train(one, state, dataset):
+    for _ in loop.train(one, state, DataBatches(dataset, one.train.batch_size)):
         if state.epoch == one.train.epochs:
             found[keys[state.generation]] = checkpoint.weights_digest(state.model.state_dict())
     return found
@@ -225,8 +229,59 @@ def test_kill_9_of_the_driver_starts_another_attempt(client: Client, store: Stor
     os.kill(driver, signal.SIGKILL)
     view = end(client, posted["id"])
     assert (view["state"], view["attempt"]) == ("SUCCEEDED", 2), view["message"]
+    assert "resumed after epoch" in job_log(stack, posted["id"], 2)
     made = store.nodes_of(posted["id"])
     assert {key: node["weights_sha256"] for key, node in made.items()} == undisturbed_digests(raw)
+
+
+def test_two_workers_share_every_batch_and_give_the_losses_of_one(client: Client, store: Store) -> None:
+    train = {"generations": 2, "epochs": 3, "batch_size": 13, "lr": 0.05, "precision": "fp64"}
+    raw = spec(name="workers", train=train, seeds=[4], evaluations=[], resources={"workers": 2})
+    raw["arms"] = [{"name": "seal", "method": {"name": "seal", "ascent_scale": 0.5}}]
+    posted = client.submit(raw)
+    view = end(client, posted["id"])
+    assert view["state"] == "SUCCEEDED", view["message"]
+    rows = sorted(store.epochs_of(posted["id"], "seal", 4), key=lambda row: (row["generation"], row["epoch"]))
+    resolved = check(raw)
+    one = resolved.train_spec(resolved.arms[0], 4)
+    dataset = one.data.load()
+    state = loop.start(one, len(dataset.classes), torch.device("cpu"))
+    alone = [row.metrics["train/loss"] for row in loop.train(one, state, DataBatches(dataset, 13))]
+    assert [row["metrics"]["train/loss"] for row in rows] == pytest.approx(alone, rel=1e-10)
+
+
+def test_a_fork_trains_only_what_is_its_own(client: Client, first: dict[str, Any]) -> None:
+    raw = spec(name="forked", evaluations=[])
+    fork = {"arm": "normal", "generation": 1}
+    raw["train"] |= {"generations": 3}
+    raw["arms"] = [raw["arms"][0], {"name": "late-llf", "method": {"name": "llf"}, "fork": fork}]
+    posted = client.submit(raw)
+    assert posted["plan"]["generation"] == {"requested": 6, "unique": 4, "cached": 2}
+    view = end(client, posted["id"])
+    assert view["state"] == "SUCCEEDED", view["message"]
+
+
+def test_prepared_data_is_refused_until_it_is_there_and_then_used_by_every_worker(
+    client: Client, stack: Stack, tmp_path: Path
+) -> None:
+    few_shot = {"name": "few-shot", "targets": ["eurosat@cdfsl-64"], "episodes": 5, "epochs": 2, "shots": [1], "queries": 2}
+    raw = spec(
+        name="prepared",
+        data={"name": "tiny-imagenet", "recipe": "probe-64"},
+        train={"generations": 1, "epochs": 1, "batch_size": 4},
+        arms=[{"name": "normal", "method": {"name": "normal"}}],
+        evaluations=[{"evaluator": {"name": "accuracy"}}, {"evaluator": few_shot}],
+    )
+    with pytest.raises(Refused, match="relearn data prepare eurosat --recipe cdfsl-64"):
+        client.submit(raw)
+    for name, recipe in (("tiny-imagenet", "probe-64"), ("eurosat", "cdfsl-64")):
+        tree = BUILDERS[name](tmp_path / name)
+        prepare(name, tree.root, stack.home / "data", recipes.named(recipe, name), allow_partial=True)
+    posted = client.submit(raw)
+    view = end(client, posted["id"])
+    assert view["state"] == "SUCCEEDED", view["message"]
+    judged = {(row["evaluator"], row["dataset"]) for row in client.results(posted["id"])}
+    assert judged == {("accuracy", "tiny-imagenet.probe-64.partial"), ("few-shot", "eurosat.cdfsl-64.partial")}
 
 
 def test_cancel_keeps_what_is_committed(client: Client, store: Store, stack: Stack) -> None:

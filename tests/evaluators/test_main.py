@@ -69,7 +69,7 @@ def test_depth_probes_the_models_stage_points_and_fc(checkpoint: Path, capsys: p
         ),
         ("accuracy", ["--set", "k"], "--set 'k' has no value: write field=value"),
         ("accuracy", ["--set", "k=1"], "--set: k: Extra inputs are not permitted"),
-        ("accuracy", ["--source", "mnist"], "--source: : Input tag 'mnist'"),
+        ("accuracy", ["--source", "mnist"], "--source mnist: not a data set; known are digits"),
         ("accuracy", ["--source", "digits-0-4"], "--classes is 10 but 'digits-0-4' has 5 classes"),
         ("few-shot", ["--target", "digits-0-4", "--set", "ways=6"], "ways: 6 ways need 6 classes"),
         ("few-shot", ["--target", "digits-edges", "--set", "shots=[0]"], "shots/0: Input should be greater than or"),

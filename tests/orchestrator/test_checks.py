@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.checks import InvalidSpec, Problem, check
+from orchestrator.checks import check
+from orchestrator.problems import InvalidSpec, Problem
 from trainer.methods import SEAL
 
 EXAMPLE: dict[str, Any] = {
@@ -109,7 +110,7 @@ def test_an_unknown_field_is_named_with_its_nearest_relative(pointer: str, neare
         ("/data/name", "digit-noisy", "digits-noisy"),
         ("/model/name", "resnet-18", "resnet18"),
         ("/arms/1/method/name", "lff", "llf"),
-        ("/arms/1/method/name", "born-again", None),
+        ("/arms/1/method/name", "born-agian", "born-again"),
         ("/evaluations/2/evaluator/name", "few_shot", "few-shot"),
         ("/evaluations/2/evaluator/targets/1", "digits-edge", "digits-edges"),
         ("/evaluations/4/evaluator/layers", ["layer1", "fcc"], "fc"),
@@ -129,7 +130,8 @@ def test_an_unknown_name_is_named_with_its_nearest_relative(pointer: str, given:
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
     (problem,) = problems(changed(("/arms/1/method/name", "forget")))
-    assert problem.message == "'forget' is not known here; expected normal, llf, seal"
+    known = "normal, llf, seal, ke, imp, sa-gd, born-again, tolerant-teacher, self-distillation"
+    assert problem.message == f"'forget' is not known here; expected {known}"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
         ("/arms/0/method", None),
         ("/arms/2/method/ascent_epochs", 2.5),
         ("/arms/2/method/ascent_epochs", False),
-        ("/arms/2/method/layer_threshold", 3),
+        ("/arms/2/method/layer_threshold", 3.5),
         ("/seeds", 0),
         ("/seeds/1", "1"),
         ("/seeds/1", None),
@@ -266,6 +268,25 @@ def test_what_stands_twice_is_named(pointer: str, given: object, repeated: list[
         ([("/arms/1/method/layer_threshold", "layer9")], "/arms/1/method/layer_threshold", "it has conv1, bn1, layer1"),
         ([("/arms/2/method/layer_threshold", "layer9")], "/arms/2/method/layer_threshold", "it has conv1, bn1, layer1"),
         ([("/arms/2/method/layer_threshold", "conv1")], "/arms/2/method/layer_threshold", "nothing would ascend"),
+        ([("/arms/1/method/layer_threshold", 23)], "/arms/1/method/layer_threshold", "it has 9 (downsample convs not counted"),
+        ([("/train/schedule", {"shape": "step"})], "/train/schedule/milestones", "needs the epochs of its steps"),
+        ([("/train/schedule/milestones", [12])], "/train/schedule/milestones", "a cosine schedule has no steps"),
+        (
+            [("/train/schedule", {"shape": "step", "milestones": [12, 24]})],
+            "/train/schedule/milestones",
+            "epoch 24 is never reached in the schedule's 24 epochs",
+        ),
+        ([("/resources", {"workers": 64})], "/resources/workers", "64 workers cannot share batches of 32"),
+        ([("/arms/2/fork", {"arm": "seal", "generation": 1})], "/arms/2/fork/arm", "'seal' would go on from itself"),
+        ([("/arms/2/fork", {"arm": "llf", "generation": 7})], "/arms/2/fork/generation", "nothing is left to train"),
+        (
+            [
+                ("/arms/2/method", {"name": "imp", "rewind_epoch": 2}),
+                ("/arms/2/fork", {"arm": "llf", "generation": 1}),
+            ],
+            "/arms/2/fork",
+            "imp with these settings must train generation 0 itself",
+        ),
         ([("/train/recipe", "official-code")], "/arms/2/method/ascent_epochs", "40 ascent epochs do not fit into a generation"),
         ([("/train/schedule/warmup_epochs", 25)], "/train/schedule/warmup_epochs", "25 warm-up epochs do not fit"),
         (
@@ -397,7 +418,7 @@ def test_every_mistake_of_a_spec_is_listed_exactly_once() -> None:
         ([("/model/name", "vgg"), ("/arms/1/method/layer_threshold", "features.3")], ["/model/name"]),
         ([("/model/name", "vgg"), ("/evaluations/4/evaluator/layers", ["features.3"])], ["/model/name"]),
         ([("/model/width", "16"), ("/arms/1/method/layer_threshold", "layer4")], ["/model/width"]),
-        ([("/data/name", "cifar10"), ("/evaluations/3/evaluator/batch_size", 128)], ["/data/name"]),
+        ([("/data/name", "mnist"), ("/evaluations/3/evaluator/batch_size", 128)], ["/data/name"]),
         ([("/data/train_per_class", "85"), ("/evaluations/4/evaluator/k", 400)], ["/data/train_per_class"]),
         (
             [("/data/train_per_class", "85"), ("/evaluations/3/evaluator", {"name": "hessian-spectrum", "batch_size": 400})],
@@ -576,3 +597,25 @@ def _containers(document: Any) -> Any:
         yield document
         for inner in document.values() if isinstance(document, dict) else document:
             yield from _containers(inner)
+
+
+def test_a_fork_from_an_arm_that_is_not_there_is_told_the_nearest() -> None:
+    (problem,) = problems(changed(("/arms/2/fork", {"arm": "lff", "generation": 1})))
+    assert (problem.pointer, problem.code, problem.suggestion) == ("/arms/2/fork/arm", "UNKNOWN_VALUE", "llf")
+
+
+def test_forks_in_a_circle_are_refused() -> None:
+    raw = changed(("/arms/1/fork", {"arm": "seal", "generation": 1}), ("/arms/2/fork", {"arm": "llf", "generation": 1}))
+    assert [problem.message for problem in problems(raw)] == [
+        "'llf' would go on from itself (seal -> llf)",
+        "'seal' would go on from itself (llf -> seal)",
+    ]
+
+
+def test_resnet110_is_cut_in_its_second_stage_unless_the_spec_says_otherwise() -> None:
+    raw = changed(("/model", {"name": "resnet110-cifar"}))
+    raw.pop("train")
+    raw["evaluations"] = []
+    raw["arms"].append({"name": "cut", "method": {"name": "llf", "layer_threshold": "layer3"}})
+    cuts = {arm.name: getattr(arm.method, "layer_threshold", None) for arm in check(raw).arms}
+    assert cuts == {"normal": None, "llf": "layer2.9", "seal": "layer2.9", "cut": "layer3"}

@@ -160,6 +160,10 @@ def test_a_recipe_is_only_its_values() -> None:
         {"schedule": {"shape": "constant"}},
         {"schedule": {"warmup_epochs": 1}},
         {"schedule": {"scope": "run"}},
+        {"schedule": {"shape": "step", "milestones": [1]}},
+        {"precision": "bf16"},
+        {"reset_momentum_at": ["generation"]},
+        {"batch_norm": "per-worker"},
     ],
 )
 def test_every_training_setting_is_in_every_key(setting: dict[str, Any]) -> None:
@@ -200,6 +204,17 @@ def test_models_that_differ_by_name_alone_have_other_keys(name: str) -> None:
         ("seal", {"layer_threshold": "layer2"}),
         ("llf", {"layer_threshold": "layer4"}),
         ("llf", {"redraw_law": "same_as_init"}),
+        ("llf", {"redraw_bias": True}),
+        ("seal", {"variant": "freeze"}),
+        ("seal", {"variant": "reverse", "reverse_output_layer": False}),
+        ("seal", {"layer_threshold": 5}),
+        ("ke", {"split": "wels"}),
+        ("ke", {"split_rate": 0.8}),
+        ("imp", {"rate": 0.1}),
+        ("imp", {"ranking": "global"}),
+        ("born-again", {"label_weight": 0.3}),
+        ("tolerant-teacher", {"label_weight": 0.3}),
+        ("self-distillation", {"temperature": 2.0}),
     ],
 )
 def test_a_methods_knob_is_in_the_key_from_generation_1_on(plain: str, knobs: dict[str, Any]) -> None:
@@ -210,6 +225,28 @@ def test_a_methods_knob_is_in_the_key_from_generation_1_on(plain: str, knobs: di
     before, after = with_method(), with_method(**knobs)
     same = [node(before, "arm", generation).key == node(after, "arm", generation).key for generation in range(3)]
     assert same == [True, False, False]
+
+
+def test_methods_that_change_generation_0_do_not_share_it_and_others_do() -> None:
+    methods = [
+        {"name": "normal"},
+        {"name": "ke"},
+        {"name": "imp"},
+        {"name": "born-again"},
+        {"name": "self-distillation"},
+        {"name": "tolerant-teacher", "patriarch_label_weight": 1.0},
+        {"name": "imp", "rewind_epoch": 1},
+        {"name": "imp", "rewind_epoch": 1, "rate": 0.5},
+        {"name": "imp", "rewind_epoch": 2},
+        {"name": "tolerant-teacher"},
+        {"name": "tolerant-teacher", "similar_classes": 3},
+        {"name": "sa-gd"},
+        {"name": "sa-gd", "sigma": 2.0},
+    ]
+    arms = [{"name": f"arm{index}", "method": method} for index, method in enumerate(methods)]
+    plan = planned(small(arms=arms, train={"generations": 1, "epochs": 3}, evaluations=[]))
+    first = [node(plan, f"arm{index}", 0).key for index in range(len(arms))]
+    assert [first.index(key) for key in first] == [0, 0, 0, 0, 0, 0, 6, 6, 8, 9, 10, 11, 12]
 
 
 def test_a_sweep_of_seal_shares_generation_0() -> None:
@@ -276,9 +313,56 @@ def test_keys_that_are_pinned() -> None:
     That is right only when the same settings give other bits, and then GENERATION_VERSION or the evaluator's version says so.
     """
     plan = planned(small())
-    assert node(plan, "normal", 0).key == "cf37e791299bdcf07554ca5fe9e491691beffba70105d3bf8d3d9e41957077b1"
-    assert node(plan, "seal", 1).key == "8fe7c382b122c931908e2ae574b046b4786c55d192e0b9f50d347e981e3a9355"
-    assert node(plan, "normal", 1, "evaluation").key == "77c817959b692cb3ef8d2ce55b98b14785a89335eb8e4bbd0ff7fa627be44d8b"
+    assert node(plan, "normal", 0).key == "de6ded79e27488e5fe318ae4f236d84397004dcca15d8d563f0d0b9cf0473941"
+    assert node(plan, "seal", 1).key == "6bd18884a1e80e427fdfecf436e27ea026daa4ee686aab8c56df0848d1b69b51"
+    assert node(plan, "normal", 1, "evaluation").key == "7f2d4c222940ad26100227d7f8240228e50fd0414728a4214f491b086e327486"
+
+
+# --- forks ---
+
+
+def forked(*forks: tuple[str, int], generations: int = 5) -> dict[str, Any]:
+    """Normal, and behind it one LLF arm per fork: (arm, generation)."""
+    arms: list[dict[str, Any]] = [{"name": "normal", "method": {"name": "normal"}}]
+    for index, (arm, generation) in enumerate(forks):
+        fork = {"arm": arm, "generation": generation}
+        arms.append({"name": f"llf{index}", "method": {"name": "llf"}, "fork": fork})
+    return small(arms=arms, train={"generations": generations, "epochs": 3}, evaluations=[])
+
+
+def test_a_fork_shares_what_comes_before_it_and_goes_on_under_its_own_method() -> None:
+    plan = planned(forked(("normal", 2)))
+    same = [node(plan, "llf0", generation).key == node(plan, "normal", generation).key for generation in range(5)]
+    assert same == [True, True, True, False, False]
+    assert node(plan, "llf0", 3).parent == node(plan, "normal", 2).key
+    assert plan.counts("generation") == {"requested": 10, "unique": 7}
+    assert shape(segments(plan, set(plan.nodes))) == [
+        (None, ["normal/seed0/g0", "normal/seed0/g1", "normal/seed0/g2"]),
+        ("normal/seed0/g2", ["normal/seed0/g3", "normal/seed0/g4"]),
+        ("normal/seed0/g2", ["llf0/seed0/g3", "llf0/seed0/g4"]),
+    ]
+
+
+def test_a_fork_after_generation_0_is_the_arm_without_fork() -> None:
+    plain = small(arms=THREE_ARMS[:2], train={"generations": 5, "epochs": 3}, evaluations=[])
+    assert set(keys(forked(("normal", 0)))) == set(keys(plain))
+
+
+def test_forks_of_forks() -> None:
+    plan = planned(forked(("normal", 1), ("llf0", 3)))
+    chain = [node(plan, "llf1", generation).key for generation in range(5)]
+    assert chain == [node(plan, "llf0", generation).key for generation in range(5)]
+    other = planned(forked(("normal", 1), ("normal", 3)))
+    assert node(other, "llf1", 4).key not in plan.nodes
+
+
+def test_batch_norm_per_worker_ties_the_keys_to_the_number_of_workers() -> None:
+    def with_workers(workers: int, batch_norm: str) -> set[str]:
+        train = {"generations": 2, "epochs": 3, "batch_norm": batch_norm}
+        return set(keys(small(train=train, resources={"workers": workers})))
+
+    assert with_workers(1, "synced") == with_workers(4, "synced")
+    assert with_workers(1, "per-worker").isdisjoint(with_workers(4, "per-worker"))
 
 
 # --- segments ---
@@ -320,11 +404,14 @@ def test_what_is_done_is_continued() -> None:
     ]
 
 
-def test_an_arm_that_is_done_no_longer_parts_the_chain_of_the_other() -> None:
-    """As after a retrained generation 0: with only SEAL pending, its chain starts at the common node."""
+def test_a_chain_ends_where_the_arm_changes() -> None:
+    """As after a retrained generation 0: with only SEAL pending, its chain follows the common node, which is Normal's."""
     plan = planned(three_by_three(generations=3) | {"seeds": [0], "arms": THREE_ARMS[::2]})
     pending = {node(plan, "normal", 0).key, node(plan, "seal", 1).key, node(plan, "seal", 2).key}
-    assert shape(segments(plan, pending)) == [(None, ["normal/seed0/g0", "seal/seed0/g1", "seal/seed0/g2"])]
+    assert shape(segments(plan, pending)) == [
+        (None, ["normal/seed0/g0"]),
+        ("normal/seed0/g0", ["seal/seed0/g1", "seal/seed0/g2"]),
+    ]
 
 
 def test_nothing_pending_is_no_segment() -> None:
@@ -357,7 +444,10 @@ def test_every_pending_generation_is_in_exactly_one_maximal_chain(pending: set[s
         for before, after in zip(segment.nodes, segment.nodes[1:], strict=False):
             assert after.parent == before.key
             assert children[before.key] == 1
-        assert segment.parent not in wanted or children[segment.parent] > 1
-        assert children[segment.key] != 1
+            assert after.arm == before.arm
+        head = segment.nodes[0]
+        assert head.parent not in wanted or children[head.parent] > 1 or SWEEP.nodes[head.parent].arm != head.arm
+        following = [SWEEP.nodes[key] for key in wanted if SWEEP.nodes[key].parent == segment.key]
+        assert len(following) != 1 or following[0].arm != segment.nodes[-1].arm
     at = {each.key: index for index, segment in enumerate(found) for each in segment.nodes}
     assert all(at[segment.parent] < index for index, segment in enumerate(found) if segment.parent in at)

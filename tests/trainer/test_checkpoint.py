@@ -99,3 +99,11 @@ def test_saving_over_an_old_checkpoint_replaces_it(tmp_path: Path) -> None:
     checkpoint.save(directory, state, "key-2", PRINT)
     assert checkpoint.read_manifest(directory).key == "key-2"
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_saving_removes_what_a_killed_process_left_of_the_same_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / ".c.123.partial").mkdir()
+    (tmp_path / ".c.123.partial" / "state.pt").write_bytes(b"torn")
+    (tmp_path / ".d.123.partial").mkdir()
+    saved(tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".d.123.partial", "c"]

@@ -4,21 +4,27 @@ A directory without a valid manifest is no checkpoint. Loading verifies the hash
 unpickles code, so a torn, flipped or foreign file is refused (`BadCheckpoint`), not trained on.
 """
 
+import contextlib
+import copy
 import hashlib
 import io
 import json
+import logging
 import os
-import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trainer.core.disk import DISK, Disk
 from trainer.core.fingerprint import Fingerprint
 from trainer.core.state import EpochRow, TrainState
 
-FORMAT = 1
+log = logging.getLogger("relearn.checkpoint")
+
+FORMAT = 2
 STATE, MANIFEST = "state.pt", "manifest.json"
 
 
@@ -50,7 +56,7 @@ def weights_digest(tensors: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save(directory: Path, state: TrainState, key: str, fingerprint: Fingerprint) -> Manifest:
+def save(directory: Path, state: TrainState, key: str, fingerprint: Fingerprint, disk: Disk = DISK) -> Manifest:
     """Writes `state` to `directory`, which appears whole or not at all, even if the process is killed on the way."""
     weights = state.model.state_dict()
     buffer = io.BytesIO()
@@ -58,7 +64,10 @@ def save(directory: Path, state: TrainState, key: str, fingerprint: Fingerprint)
         {
             "model": weights,
             "momentum": state.momentum,
+            "memory": state.memory,
+            "teacher": None if state.teacher is None else state.teacher.state_dict(),
             "seed": state.seed,
+            "origin": state.origin,
             "generation": state.generation,
             "epoch": state.epoch,
             "monitors": state.monitors,
@@ -77,14 +86,13 @@ def save(directory: Path, state: TrainState, key: str, fingerprint: Fingerprint)
         len(payload),
     )
     aside = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    _write_durably(aside / STATE, payload)
-    _write_durably(aside / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True).encode())
-    _sync_directory(aside)
-    shutil.rmtree(directory, ignore_errors=True)
-    aside.rename(directory)
-    _sync_directory(directory.parent)
+    for torn in directory.parent.glob(f".{directory.name}.*.partial"):  # of processes that were killed here
+        disk.remove(torn)
+    disk.write(aside / STATE, payload)
+    disk.write(aside / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True).encode())
+    disk.sync(aside)
+    disk.remove(directory)
+    disk.rename(aside, directory)
     return manifest
 
 
@@ -100,7 +108,13 @@ def load(directory: Path, state: TrainState) -> Manifest:
     device = state.device
     state.model.load_state_dict(saved["model"])
     state.momentum = {name: buffer.to(device) for name, buffer in saved["momentum"].items()}
+    state.memory = {name: tensor.to(device) for name, tensor in saved["memory"].items()}
+    state.teacher = None
+    if saved["teacher"] is not None:
+        state.teacher = copy.deepcopy(state.model).eval().requires_grad_(requires_grad=False)
+        state.teacher.load_state_dict(saved["teacher"])
     state.seed, state.generation, state.epoch = saved["seed"], saved["generation"], saved["epoch"]
+    state.origin = saved["origin"]
     state.monitors = saved["monitors"]
     state.history = [EpochRow(**row) for row in saved["history"]]
     return manifest
@@ -111,6 +125,21 @@ def load_weights(directory: Path, model: torch.nn.Module) -> Manifest:
     manifest, payload = _verified(directory)
     model.load_state_dict(torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")["model"])
     return manifest
+
+
+def furthest(directories: Iterable[Path], disk: Disk = DISK) -> list[tuple[Manifest, Path]]:
+    """The whole checkpoints among `directories`, furthest trained first. One that is not whole is set aside as NAME.bad."""
+    found = []
+    for directory in directories:
+        try:
+            found.append((read_manifest(directory), directory))
+        except BadCheckpoint as error:
+            if directory.exists():
+                log.warning("%s; set aside, the checkpoint before it is used", error)
+                disk.remove(directory.with_name(f"{directory.name}.bad"))
+                with contextlib.suppress(FileNotFoundError):  # another worker was quicker
+                    disk.rename(directory, directory.with_name(f"{directory.name}.bad"))
+    return sorted(found, key=lambda each: (each[0].generation, each[0].epoch), reverse=True)
 
 
 def load_history(directory: Path) -> list[EpochRow]:
@@ -133,18 +162,3 @@ def _verified(directory: Path) -> tuple[Manifest, bytes]:
     if found != manifest.sha256:
         raise BadCheckpoint(f"{directory / STATE} has sha256 {found}, its manifest says {manifest.sha256}")
     return manifest, payload
-
-
-def _write_durably(path: Path, payload: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

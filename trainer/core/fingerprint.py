@@ -10,6 +10,13 @@ def pin_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def pin_precision(precision: str) -> None:
+    """Sets what float32 means on a GPU: torch's own default lets convolutions round to TF32."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
 def fingerprint(device: torch.device, workers: int = 1) -> Fingerprint:
     """Equal fingerprints give equal bits for equal inputs; anything else only statistically equal runs."""
     return {
@@ -19,5 +26,7 @@ def fingerprint(device: torch.device, workers: int = 1) -> Fingerprint:
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "workers": workers,
         "onednn": bool(torch.backends.mkldnn.enabled),
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "cudnn": str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
+        if device.type == "cuda"
+        else "",
     }

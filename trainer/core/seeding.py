@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["init", "order", "augment", "forget", "mask", "episode", "hessian", "data", "probe"]
+Purpose = Literal["init", "order", "augment", "forget", "mask", "anneal", "episode", "hessian", "data", "probe"]
 
 
 def generator(seed: int, purpose: Purpose, *address: int | str) -> torch.Generator:

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from trainer.core.data import Dataset, Split
+from trainer.core.init import InitLaw
 
 
 @dataclass
@@ -26,10 +25,18 @@ class TrainState:
 
     model: nn.Module
     seed: int
+    init_law: InitLaw = "he_normal_fan_in"
+    """What the model was drawn from; part of its spec, so not saved."""
+    origin: tuple[int, int] | None = None
+    """Seed and generation that the network was drawn at; None where these are `seed` and 0."""
     generation: int = 0
     epoch: int = 0
     momentum: dict[str, Tensor] = field(default_factory=dict)
     """Momentum buffer by parameter name; empty when the next epoch starts under a fresh optimizer."""
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    """What the method must remember: masks, weights to rewind to, counters. A method prefixes its keys with its name."""
+    teacher: nn.Module | None = None
+    """The network that this generation imitates, frozen and in eval mode; gone when the generation is finished."""
     monitors: dict[str, float] = field(default_factory=dict)
     """Numbers that later epochs compare with, such as the training accuracy before forgetting."""
     history: list[EpochRow] = field(default_factory=list)
@@ -39,18 +46,6 @@ class TrainState:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-
-@torch.no_grad()
-def evaluate(model: nn.Module, dataset: Dataset, split: Split, batch_size: int = 512) -> tuple[float, float]:
-    """Top-1 accuracy (0..1) and mean cross-entropy without smoothing, in eval mode; leaves the model in train mode."""
-    model.eval()
-    dtype = next(model.parameters()).dtype
-    correct = torch.zeros((), dtype=torch.int64, device=split.labels_N.device)
-    loss = torch.zeros((), dtype=torch.float64, device=split.labels_N.device)
-    for start in range(0, len(split), batch_size):
-        labels_B = split.labels_N[start : start + batch_size]
-        logits_BC = model(dataset.floats(split.images_NCHW[start : start + batch_size], dtype))
-        correct += (logits_BC.argmax(1) == labels_B).sum()
-        loss += functional.cross_entropy(logits_BC, labels_B, reduction="sum")
-    model.train()
-    return correct.item() / len(split), loss.item() / len(split)
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype

@@ -1,21 +1,25 @@
 """What a method may declare; the loop asks and never branches on a method's name.
 
-A method holds hyper-parameters only. What happens at a generation's start is `forget`, what happens in its epochs is `phases`,
-and which parameters a phase treats differently is `groups`.
+A method holds hyper-parameters only; what it must remember lives in `TrainState`. What happens at a generation's start is
+`forget`, what happens in its epochs is `phases`, which parameters a phase treats differently is `groups`, what is minimised is
+`loss`, and `before_step` and `after_step` stand around every step of the optimizer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
+from trainer.core.layers import LayerThreshold, split_at
+from trainer.core.redraw import become_student
 from trainer.core.state import TrainState
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Multipliers on a group's learning rate and weight decay; a negative learning rate ascends the loss."""
+    """Multipliers on a group's learning rate and weight decay; a negative learning rate ascends, zero freezes the group."""
 
     lr: float = 1.0
     weight_decay: float = 1.0
@@ -31,19 +35,41 @@ class Phase:
     forgets: bool = False
 
 
+@dataclass(frozen=True)
+class Forgotten:
+    """What a generation's start did: scalars of the network drawn afresh, and scalars held at zero from now on."""
+
+    redrawn: int = 0
+    pruned: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the optimizer: its index in the epoch, the scheduled learning rate, and the detached loss of the batch."""
+
+    index: int
+    lr: float
+    loss: Tensor
+
+
+CrossEntropy = Callable[[Tensor, Tensor], Tensor]
+"""The recipe's: logits `[B, C]` and labels `[B]` to the mean over the batch, with the recipe's label smoothing."""
+
+
 class Method(BaseModel):
     """Base of all methods, and itself ordinary training: nothing is forgotten and one phase holds all epochs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    @classmethod
-    def as_released(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """The settings `given`, the rest as in the authors' released code where it differs from the paper."""
-        return given
+    static_loss: ClassVar[bool] = False
+    """Whether a `loss` of its own does the same tensor operations at every step of a generation, so that a CUDA graph may
+    replay it."""
 
-    def forget(self, state: TrainState) -> int:
-        """Forgets at the start of every generation >= 1; returns how many scalars of the network it changed."""
-        return 0
+    name: str
+
+    def forget(self, state: TrainState) -> Forgotten | None:
+        """Forgets at the start of every generation >= 1; None where the method's forgetting is not done here."""
+        return None
 
     def phases(self, generation: int, epochs: int) -> list[Phase]:
         """The phases of `generation`, which together cover `range(epochs)` in order."""
@@ -53,12 +79,67 @@ class Method(BaseModel):
         """Optimizer groups: every name in exactly one. Names come in registration order."""
         return {"all": parameter_names}
 
+    def loss(
+        self, state: TrainState, images_BCHW: Tensor, labels_B: Tensor, cross_entropy: CrossEntropy
+    ) -> tuple[Tensor, Tensor]:
+        """The mean loss over the batch, and the network's logits `[B, C]`."""
+        logits_BC = state.model(images_BCHW)
+        return cross_entropy(logits_BC, labels_B), logits_BC
+
+    def before_step(self, state: TrainState, step: Step) -> None:
+        """Gradients are ready, weights have not moved."""
+
+    def after_step(self, state: TrainState) -> None:
+        """Weights have moved."""
+
+    def measures(self, state: TrainState) -> dict[str, float]:
+        """What the method itself has to report of the epoch that just ended, by metric name."""
+        return {}
+
     def identity(self, generation: int) -> dict[str, Any] | None:
         """The settings that shape `generation`, for its content key; None where it is ordinary training."""
         return None if generation == 0 else self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}
+
+    def needs_own_start(self) -> bool:
+        """Whether generation 0 must have been trained under this very method, which remembers something there."""
+        return False
 
     def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
         """Settings that contradict the recipe or the model: (field, message) pairs. `epochs` is None where it is not known."""
         return []
 
-    name: str
+    @classmethod
+    def as_released(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The settings `given`, the rest as in the authors' released code where it differs from the paper."""
+        return given
+
+    @classmethod
+    def twins(cls) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Identities that the method declares: settings of its own, and those of a method they must equal bit for bit."""
+        return []
+
+
+class StudentMethod(Method):
+    """A method of which every generation >= 1 is a new network, taught by the one before it."""
+
+    static_loss: ClassVar[bool] = True
+
+    def forget(self, state: TrainState) -> Forgotten:
+        return Forgotten(become_student(state))
+
+
+class LayeredMethod(Method):
+    """A method that cuts the network into early and late layers."""
+
+    layer_threshold: LayerThreshold = Field(
+        "layer3",
+        description="first late layer: a name, or L as the paper counts convs (23 is layer3 of ResNet-50); "
+        "where it is not given, layer3, and layer2.9 for ResNet-110 (an assumption: the paper does not say)",
+    )
+
+    def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
+        try:
+            split_at(parameter_names, self.layer_threshold)
+        except ValueError as error:
+            return [("layer_threshold", str(error))]
+        return []

@@ -1,16 +1,21 @@
-"""The data sets by name. A data spec is small and answers cheap questions; `load()` reads the pixels."""
+"""The data sets by name. A data spec is small and answers cheap questions; `load()` reads the pixels.
 
-from typing import get_args
+As an evaluator's target a data set is written NAME, or NAME@RECIPE for another size; `folder:TREE` is a tree of the user's own.
+"""
 
-from pydantic import TypeAdapter
+from typing import Annotated, get_args
+
+from pydantic import Field, TypeAdapter
 
 from trainer.core.data.base import Dataset, Split
-from trainer.core.data.digits import Digits, DigitsHalf, DigitsNoisy, DigitsShifted, DigitsSpec
+from trainer.core.data.digits import Digits, DigitsHalf, DigitsNoisy, DigitsShifted
+from trainer.core.data.prepared.problem import DataProblem
+from trainer.core.data.prepared.spec import FolderTree, PaperData, fields_of
 
-DataSpec = DigitsSpec
+AnyData = Digits | DigitsNoisy | DigitsHalf | DigitsShifted | PaperData | FolderTree
+DataSpec = Annotated[AnyData, Field(discriminator="name")]
 """Add a data set by adding its spec to this union; each spec says its names in its `name` field."""
 
-AnyData = Digits | DigitsNoisy | DigitsHalf | DigitsShifted
 _DATA: TypeAdapter[AnyData] = TypeAdapter(DataSpec)
 
 
@@ -19,9 +24,12 @@ def names() -> list[str]:
     return [name for kind in get_args(AnyData) for name in get_args(kind.model_fields["name"].annotation)]
 
 
-def named(name: str) -> AnyData:
-    """The data set `name` with its default settings. Raises ValueError for a name that is not known."""
-    return _DATA.validate_python({"name": name})
+def named(text: str) -> AnyData:
+    """The data set that an evaluator's target names. Raises ValueError for one that is not known."""
+    fields = fields_of(text)
+    if fields is None:
+        raise ValueError(f"{text!r} is not of the form NAME, NAME@RECIPE or folder:TREE")
+    return _DATA.validate_python(fields)
 
 
-__all__ = ["AnyData", "DataSpec", "Dataset", "Split", "named", "names"]
+__all__ = ["AnyData", "DataProblem", "DataSpec", "Dataset", "Split", "named", "names"]

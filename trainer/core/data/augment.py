@@ -1,8 +1,37 @@
 """Batched augmentation on uint8 tensors; the parameters of sample i depend on its index, not on who loads it."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One epoch's crop corners `[N, 2]` and flips `[N]`, by row of the training split; None where there is none."""
+
+    pixels: int
+    offsets_N2: Tensor | None
+    flips_N: Tensor | None
+
+    @staticmethod
+    def draw(samples: int, pixels: int, flip: bool, random: torch.Generator) -> "Augmentation":
+        """Corners uniform in 0..2*pixels of the padded image, flips with probability 1/2."""
+        offsets = shift_offsets(samples, pixels, random) if pixels else None
+        return Augmentation(pixels, offsets, torch.rand(samples, generator=random) < 0.5 if flip else None)
+
+    def to(self, device: torch.device) -> "Augmentation":
+        offsets, flips = (None if each is None else each.to(device) for each in (self.offsets_N2, self.flips_N))
+        return Augmentation(self.pixels, offsets, flips)
+
+    def apply(self, images_BCHW: Tensor, rows_B: Tensor) -> Tensor:
+        """The images, which stand in `rows_B` of the split, cropped and flipped."""
+        if not len(rows_B):
+            return images_BCHW
+        if self.offsets_N2 is not None:
+            images_BCHW = random_shift(images_BCHW, self.offsets_N2[rows_B], self.pixels)
+        return images_BCHW if self.flips_N is None else mirrored(images_BCHW, self.flips_N[rows_B])
 
 
 def shift_offsets(samples: int, pixels: int, generator: torch.Generator) -> Tensor:
@@ -14,7 +43,15 @@ def random_shift(images_NCHW: Tensor, offsets_N2: Tensor, pixels: int) -> Tensor
     """Pads by `pixels` zeros on each side and crops back to the same size at each image's own corner."""
     N, C, H, W = images_NCHW.shape
     padded = functional.pad(images_NCHW, (pixels,) * 4)
-    rows = offsets_N2[:, 0, None] + torch.arange(H, device=offsets_N2.device)
-    columns = offsets_N2[:, 1, None] + torch.arange(W, device=offsets_N2.device)
-    flat = (rows[:, :, None] * (W + 2 * pixels) + columns[:, None, :]).view(N, 1, H * W).expand(N, C, H * W)
-    return padded.flatten(2).gather(2, flat).view(N, C, H, W)
+    top_N11, left_N11 = offsets_N2.T[:, :, None, None]
+    planes_NC1 = torch.arange(N * C, device=offsets_N2.device).view(N, C, 1) * (H + 2 * pixels)
+    first_NCH = (planes_NC1 + top_N11 + torch.arange(H, device=offsets_N2.device)) * (W + 2 * pixels) + left_N11
+    windows = padded.flatten().unfold(0, W, 1)  # a row of the crop is W neighbours, from any pixel on
+    return windows.index_select(0, first_NCH.flatten()).view(N, C, H, W)
+
+
+def mirrored(images_NCHW: Tensor, flips_N: Tensor) -> Tensor:
+    """Those images that `flips_N` names left to right, the others as they are."""
+    both = torch.cat([images_NCHW, images_NCHW.flip(3)])  # choosing whole images is ten times as fast as torch.where
+    N = len(flips_N)
+    return both.index_select(0, torch.arange(N, device=flips_N.device) + N * flips_N)

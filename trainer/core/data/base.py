@@ -1,6 +1,7 @@
 """What a data set is to training and evaluation: uint8 images, labels, and how to make floats of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A train and a test split of the same classes; `shift` is the training augmentation in pixels."""
+    """A train and a test split of the same classes. Training shifts by up to `shift` px and mirrors half of them (`flip`)."""
 
     name: str
     classes: tuple[str, ...]
@@ -31,11 +32,19 @@ class Dataset:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     shift: int = 0
+    flip: bool = False
 
     def floats(self, images_NCHW: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """uint8 images to normalised floats of the same shape."""
-        mean, std = (torch.tensor(v, dtype=dtype, device=images_NCHW.device).view(3, 1, 1) for v in (self.mean, self.std))
-        return (images_NCHW.to(dtype) / 255 - mean) / std
+        mean, std = (each.to(images_NCHW.device, dtype) for each in self._moments)
+        return images_NCHW.to(dtype, copy=True).div_(255).sub_(mean).div_(std)
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation on the device of the images: made once, since a copy to a GPU would wait for it."""
+        device = self.train.images_NCHW.device
+        mean, std = (torch.tensor(v, dtype=torch.float64, device=device).view(3, 1, 1) for v in (self.mean, self.std))
+        return mean, std
 
     def to(self, device: torch.device) -> "Dataset":
-        return Dataset(self.name, self.classes, self.train.to(device), self.test.to(device), self.mean, self.std, self.shift)
+        return replace(self, train=self.train.to(device), test=self.test.to(device))

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -32,6 +32,25 @@ class _Digits(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    name: str
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.name
+
+    def text(self) -> str:
+        """As an evaluator's target is written."""
+        return self.name
+
+    def problem(self) -> str | None:
+        """Nothing can be missing: the pixels ship with scikit-learn."""
+        return None
+
+    def resolved(self) -> Self:
+        """Nothing is left open."""
+        return self
+
     def class_names(self) -> tuple[str, ...]:
         return _NAMES
 
@@ -39,6 +58,11 @@ class _Digits(BaseModel, ABC):
         """Images, train and test together, of the class that has fewest: what bounds a few-shot episode."""
         kept = [len(rows) for rows in _rows_by_class()]
         return min(kept[int(name)] for name in self.class_names())
+
+    def test_size(self) -> int:
+        """Test images."""
+        kept = [int(name) for name in self.class_names()]
+        return sum(int((_labels()[_halves()[1]] == digit).sum()) for digit in kept)
 
     def train_sizes(self) -> list[int]:
         """Training images of each class, counted without making the images."""
@@ -125,9 +149,6 @@ class DigitsShifted(_Digits):
             case "digits-edges":
                 images = _edges(images)
         return _whole(self.name, images, shift=2)
-
-
-DigitsSpec = Annotated[Digits | DigitsNoisy | DigitsHalf | DigitsShifted, Field(discriminator="name")]
 
 
 def _whole(name: str, images_NCHW: Tensor, shift: int) -> Dataset:

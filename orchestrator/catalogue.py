@@ -1,0 +1,165 @@
+"""What a spec may name on this installation, each with its JSON schema, and which packages' methods have passed their check.
+
+A pass is a line in `checked_methods.json` in the home folder, and counts for the code that it was given to.
+"""
+
+import inspect
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+import evaluators as judges
+from trainer import check, methods
+from trainer.core.models import AnyModel
+from trainer.core.plugins import Plugin, code_sha256
+
+FILE = "checked_methods.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing a spec may name. `checked` says whether an experiment with it is accepted, and `problem` why it is not."""
+
+    name: str
+    description: str
+    schema: dict[str, Any] | None
+    package: str
+    version: str
+    own: bool
+    checked: bool
+    problem: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Pass(BaseModel):
+    """That a method passed its check, and the code that it was."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    package: str
+    version: str
+    code_sha256: str
+    checked_at: str
+
+
+class UnknownMethod(ValueError):  # noqa: N818  the outcome's name
+    """No package that is installed offers the method; the message says which there are."""
+
+
+_PASSES = TypeAdapter(dict[str, Pass])
+
+
+def known_methods(home: Path) -> list[Entry]:
+    """Ours, which our test suite checks, then those of other packages, the ones that cannot be used too."""
+    refused = unchecked(home)
+    return _entries(methods.METHODS, methods.PLUGINS, refused)
+
+
+def known_evaluators() -> list[Entry]:
+    """Ours, then those of other packages; these need no check."""
+    return _entries(judges.EVALUATORS, judges.PLUGINS, {})
+
+
+def known_models() -> list[Entry]:
+    """One for each name, where several networks share a schema."""
+    kinds = {name: kind for kind in get_args(AnyModel) for name in get_args(kind.model_fields["name"].annotation)}
+    return _entries(kinds, {}, {})
+
+
+def unchecked(home: Path) -> dict[str, str]:
+    """Methods that no experiment may use here, by name, each with the reason and the remedy."""
+    passes = _read(home)
+    return {
+        name: reason
+        for name, plugin in methods.PLUGINS.items()
+        if plugin.kind is not None and (reason := _reason(plugin, plugin.kind, passes.get(name)))
+    }
+
+
+def check_method(home: Path, name: str, now: datetime) -> list[check.Finding]:
+    """Checks the method and keeps the pass, or takes back the one it had. Raises UnknownMethod."""
+    kind, plugin = methods.METHODS.get(name), methods.PLUGINS.get(name)
+    if kind is None:
+        if plugin is None or plugin.problem is None:
+            raise UnknownMethod(f"no installed package offers a method {name!r}; known are {', '.join(methods.METHODS)}")
+        return [check.Finding("loads", False, plugin.problem)]
+    findings = check.check_method(kind)
+    if plugin is not None and plugin.code_sha256 is not None:
+        passes = _read(home)
+        passes.pop(name, None)
+        if all(finding.passed for finding in findings):
+            passes[name] = Pass(
+                package=plugin.package,
+                version=plugin.version,
+                code_sha256=plugin.code_sha256,
+                checked_at=now.isoformat(timespec="seconds"),
+            )
+        _write(home, passes)
+    return findings
+
+
+def _reason(plugin: Plugin, kind: type, passed: Pass | None) -> str | None:
+    remedy = f"run `relearn check-method {plugin.name}`"
+    try:
+        there = code_sha256(kind)
+    except OSError:
+        return f"the code of {plugin.name!r} is gone: install it, {remedy}, and start the service again"
+    if there != plugin.code_sha256:
+        return f"the code of {plugin.name!r} has changed since this process loaded it: {remedy}, and start the service again"
+    if passed is None:
+        return f"{plugin.name!r} of the package {plugin.package} has not passed its check on this installation: {remedy}"
+    if passed.code_sha256 != plugin.code_sha256:
+        return f"the code of {plugin.name!r} has changed since it passed its check on {passed.checked_at}: {remedy}"
+    return None
+
+
+def _entries(kinds: Mapping[str, type[BaseModel]], plugins: Mapping[str, Plugin], refused: Mapping[str, str]) -> list[Entry]:
+    try:
+        own_version = version_of("relearn")
+    except PackageNotFoundError:  # a checkout on the path, not installed
+        own_version = "unknown"
+    found = []
+    for name, kind in kinds.items():
+        plugin = plugins.get(name)
+        offered = plugin if plugin is not None and plugin.kind is kind else None
+        found.append(
+            Entry(
+                name,
+                inspect.cleandoc(kind.__doc__ or ""),
+                kind.model_json_schema(),
+                offered.package if offered else "relearn",
+                offered.version if offered else own_version,
+                own=offered is None,
+                checked=name not in refused,
+                problem=refused.get(name),
+            )
+        )
+    broken = [each for each in plugins.values() if each.kind is None]
+    return found + [
+        Entry(each.name, "", None, each.package, each.version, own=False, checked=False, problem=each.problem)
+        for each in broken
+    ]
+
+
+def _read(home: Path) -> dict[str, Pass]:
+    """No passes where the file is missing or is not ours: a method is then checked again."""
+    try:
+        return _PASSES.validate_json((home / FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(home: Path, passes: dict[str, Pass]) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    aside = home / f".{FILE}.{os.getpid()}"
+    aside.write_bytes(_PASSES.dump_json(passes, indent=1))
+    aside.replace(home / FILE)

@@ -1,0 +1,138 @@
+"""The networks (SEAL paper section 4.1; protocols 2.2 and 5) and their initialisation.
+
+Parameters carry torchvision's ResNet names (conv1, bn1, layer1.0.conv1, ..., fc), so published state dicts load.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from trainer.core.init import InitLaw, initialise
+from trainer.core.models.resnet import preact_resnet, resnet
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @property
+    def init_law(self) -> InitLaw:
+        """What conv and linear weights are drawn from."""
+        return "he_normal_fan_in"
+
+    def stage_points(self) -> list[str]:
+        """The layers whose features prediction depth compares, in order, without the output layer."""
+        return ["layer1", "layer2.0", "layer2", "layer3.0", "layer3", "layer4.0"]
+
+
+class DigitsResNet(_Model):
+    """Four stages of one basic block each over a 3x3 stem: 308,826 parameters at width 16 and 10 classes."""
+
+    name: Literal["resnet-digits"] = "resnet-digits"
+    width: int = Field(16, ge=1, le=512, description="channels of the first stage; doubled at every further stage")
+
+    def stage_points(self) -> list[str]:
+        return ["layer1", "layer2", "layer3", "layer4"]
+
+    def build(self, classes: int) -> nn.Module:
+        return resnet(self.width, (1, 1, 1, 1), classes)
+
+
+class ImageNetResNet(_Model):
+    """torchvision's ResNet with the 7x7 ImageNet stem, as the paper uses it on 64 px images."""
+
+    name: Literal["resnet18", "resnet34", "resnet50"]
+
+    def stage_points(self) -> list[str]:
+        if self.name == "resnet18":
+            return super().stage_points()
+        return ["layer1", "layer2.1", "layer2", "layer3.2", "layer3", "layer4.1"]
+
+    def build(self, classes: int) -> nn.Module:
+        import torchvision  # costs a second, which the other models need not pay
+
+        builders: dict[str, Callable[..., nn.Module]] = {
+            "resnet18": torchvision.models.resnet18,
+            "resnet34": torchvision.models.resnet34,
+            "resnet50": torchvision.models.resnet50,
+        }
+        return builders[self.name](num_classes=classes)
+
+
+class CifarResNet18(_Model):
+    """ResNet-18 with a 3x3 stem and no pooling, for 32 px images: 11,220,132 parameters with 100 classes."""
+
+    name: Literal["resnet18-cifar"]
+
+    def build(self, classes: int) -> nn.Module:
+        return resnet(64, (2, 2, 2, 2), classes)
+
+
+class CifarPreActResNet18(_Model):
+    """The pre-activation ResNet-18 of SEAL's released code: no BN or ReLU before the pooling, default initialisation."""
+
+    name: Literal["preact-resnet18-cifar"]
+
+    @property
+    def init_law(self) -> InitLaw:
+        return "uniform_fan_in"
+
+    def build(self, classes: int) -> nn.Module:
+        return preact_resnet(64, (2, 2, 2, 2), classes)
+
+
+class CifarResNet110(_Model):
+    """Three stages of 18 basic blocks, 16 to 64 channels (He et al. 2016, section 4.2), as in the paper's Table 9."""
+
+    name: Literal["resnet110-cifar"]
+    shortcut: Literal["conv", "pad"] = Field(
+        "conv", description="where channels double: 1x1 conv and BN (the public recipe), or zero padding without parameters"
+    )
+
+    @property
+    def init_law(self) -> InitLaw:
+        return "he_normal_fan_out"
+
+    def stage_points(self) -> list[str]:
+        return ["layer1", "layer2.8", "layer2", "layer3.8"]
+
+    def build(self, classes: int) -> nn.Module:
+        return resnet(16, (18, 18, 18), classes, pad_shortcut=self.shortcut == "pad")
+
+
+AnyModel = DigitsResNet | ImageNetResNet | CifarResNet18 | CifarPreActResNet18 | CifarResNet110
+ModelSpec = Annotated[AnyModel, Field(discriminator="name")]
+
+
+MIDDLES = {"resnet110-cifar": "layer2.9"}
+"""Where networks without a fourth stage are cut; all others are at layer3 (protocols section 3)."""
+
+
+def middle(spec: AnyModel) -> str:
+    """The layer at which methods cut the network where nothing else is asked."""
+    return MIDDLES.get(spec.name, "layer3")
+
+
+def build(spec: AnyModel, classes: int, seed: int) -> nn.Module:
+    """The network of `spec` with `classes` outputs, initialised from `seed`: equal arguments give equal weights."""
+    model = skeleton(spec, classes).to_empty(device="cpu")
+    initialise(model, spec.init_law, seed)
+    return model
+
+
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """The layout to train in: channels_last, but for 1x1 convs of fewer than 16 channels.
+
+    The backward of such a conv with stride 2, in channels_last, writes beyond its buffers on CPUs from 64 px on (torch 2.15 on
+    AVX512: one such conv and `sum().backward()` end in a segmentation fault).
+    """
+    narrow = any(isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and m.in_channels < 16 for m in model.modules())
+    return torch.contiguous_format if narrow else torch.channels_last
+
+
+def skeleton(spec: AnyModel, classes: int) -> nn.Module:
+    """The network without weights (on torch's meta device): names and shapes at no cost."""
+    with torch.device("meta"):
+        return spec.build(classes)

@@ -1,0 +1,98 @@
+"""Residual networks with a 3x3 stem for small images: He et al. 2016, and the pre-activation variant (He et al. 2016b)."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def resnet(width: int, blocks: tuple[int, ...], classes: int, pad_shortcut: bool = False) -> nn.Module:
+    """Post-activation basic blocks, `blocks[i]` of them in stage i."""
+    return _SmallImageResNet(partial(_BasicBlock, pad_shortcut=pad_shortcut), width, blocks, classes)
+
+
+def preact_resnet(width: int, blocks: tuple[int, ...], classes: int) -> nn.Module:
+    """BN and ReLU before each conv, a BN and a ReLU after the stem, and neither before the pooling."""
+    return _SmallImageResNet(_PreActBlock, width, blocks, classes)
+
+
+class _SmallImageResNet(nn.Module):
+    """Channels double at every stage after the first, where the stride is 2."""
+
+    def __init__(self, block: Callable[[int, int, int], nn.Module], width: int, blocks: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        inputs = width
+        for stage, count in enumerate(blocks):
+            outputs = width * 2**stage
+            first = block(inputs, outputs, 1 if stage == 0 else 2)
+            rest = [block(outputs, outputs, 1) for _ in range(count - 1)]
+            self.add_module(f"layer{stage + 1}", nn.Sequential(first, *rest))
+            inputs = outputs
+        self.stages = len(blocks)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(inputs, classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x_NCHW)))
+        for stage in range(self.stages):
+            x = self.get_submodule(f"layer{stage + 1}")(x)
+        return torch.as_tensor(self.fc(self.avgpool(x).flatten(1)))
+
+
+class _BasicBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int, *, pad_shortcut: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            if pad_shortcut:
+                self.downsample = _Strided(stride)
+            else:
+                self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x_NCHW)))
+        out = self.bn2(self.conv2(out))
+        shortcut = x_NCHW if self.downsample is None else self.downsample(x_NCHW)
+        if missing := out.shape[1] - shortcut.shape[1]:
+            shortcut = functional.pad(shortcut, (0, 0, 0, 0, 0, missing))
+        return torch.as_tensor(self.relu(out + shortcut))
+
+
+class _Strided(nn.Module):
+    """The parameter-free shortcut: every `stride`-th pixel; the block appends channels of zeros (He et al. 2016, option A)."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return x_NCHW[:, :, :: self.stride, :: self.stride]
+
+
+class _PreActBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.relu = nn.ReLU(inplace=False)
+        self.shortcut: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        out = self.relu(self.bn1(x_NCHW))
+        shortcut = x_NCHW if self.shortcut is None else self.shortcut(out)
+        out = self.conv2(self.relu(self.bn2(self.conv1(out))))
+        return torch.as_tensor(out + shortcut)

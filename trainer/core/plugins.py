@@ -1,0 +1,80 @@
+"""Methods and evaluators of other installed packages, found through entry points. Only installed code is ever imported."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from inspect import isabstract
+from pathlib import Path
+from sys import modules
+from typing import Literal, get_args, get_origin
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One offer. `kind` is None where it could not be taken, and `problem` says why."""
+
+    name: str
+    package: str
+    version: str
+    kind: type | None = None
+    code_sha256: str | None = None
+    """Of the code as this process loaded it: part of the content keys, and what a passed check is valid for."""
+    problem: str | None = None
+
+
+def discover(group: str, base: type[BaseModel], taken: set[str]) -> dict[str, Plugin]:
+    """The offers of `group` by entry point name; `taken` are names that cannot be given again."""
+    offers: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=group):
+        offers.setdefault(point.name, []).append(point)
+    return {name: _load(points, base, taken) for name, points in sorted(offers.items())}
+
+
+def code_sha256(kind: type) -> str:
+    """Of every Python file of the package that defines `kind`, as they are on disk now; other packages' are not in it.
+
+    A module that is in no package is one file. Raises ValueError for a class that no file defines.
+    """
+    steps = kind.__module__.split(".")
+    for end in range(1, len(steps) + 1):  # the outermost that is a file: a namespace is shared with other packages
+        module = modules[".".join(steps[:end])]
+        if file := getattr(module, "__file__", None):
+            root = Path(file)
+            files = {root, *root.parent.rglob("*.py")} if hasattr(module, "__path__") else {root}
+            digest = hashlib.sha256()
+            for path in sorted(files):
+                content = path.read_bytes()
+                digest.update(f"{path.relative_to(root.parent)} {len(content)}\n".encode() + content)
+            return digest.hexdigest()
+    raise ValueError(f"no file defines {kind.__module__}.{kind.__qualname__}")
+
+
+def _load(points: list[EntryPoint], base: type[BaseModel], taken: set[str]) -> Plugin:
+    point = points[0]
+    packages = sorted({each.dist.name if each.dist else "unknown" for each in points})
+    package, version = ", ".join(packages), point.dist.version if point.dist else "unknown"
+
+    def refused(problem: str) -> Plugin:
+        return Plugin(point.name, package, version, problem=problem)
+
+    if point.name in taken:
+        return refused(f"{point.name!r} is the name of one of relearn's own: give it another")
+    if len(points) > 1:
+        return refused(f"{point.name!r} is offered more than once (by {package}): uninstall all but one")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", point.name):
+        return refused(f"{point.name!r} is no name: use lower-case letters, digits, . _ - (64 at most)")
+    try:
+        kind = point.load()
+        if not (isinstance(kind, type) and issubclass(kind, base)) or isabstract(kind):
+            return refused(f"{point.value} is not a complete subclass of {base.__module__}.{base.__qualname__}")
+        field = kind.model_fields.get("name")
+        tags = get_args(field.annotation) if field is not None and get_origin(field.annotation) is Literal else ()
+        if field is None or tags != (point.name,) or field.default != point.name:
+            return refused(f"{point.value} must have the field name: Literal[{point.name!r}] = {point.name!r}")
+        kind.model_json_schema()
+        return Plugin(point.name, package, version, kind, code_sha256(kind))
+    except (Exception, SystemExit) as error:  # other people's code may raise anything; the service must not fall with it
+        return refused(f"{point.value} cannot be loaded: {type(error).__name__}: {error}")
