@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluators import intervals
-from evaluators.base import EvalResult, Evaluator
+from evaluators.base import CONTEXT, Context, EvalResult, Evaluator
 from evaluators.features import logits
 from trainer.core.data import Dataset
 
@@ -20,7 +20,7 @@ class Accuracy(Evaluator):
 
     name: Literal["accuracy"] = "accuracy"
 
-    def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
+    def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Scores `top1` (share of N, Wilson interval), `loss` (nats per image, no smoothing) and, if C > 5,
         `top5`."""
         logits_NC = logits(model, target.test.images_NCHW, target).double()

@@ -1,4 +1,4 @@
-"""What every evaluator is: a frozen spec with one verb, `run(model, source, target) -> EvalResult`.
+"""What every evaluator is: a frozen spec with one verb, `run(model, source, target, context) -> EvalResult`.
 
 A frozen network in, numbers out. An evaluator never sees an optimizer of the backbone, a method, a path, Ray or
 MLflow. Its random draws are addressed by its own `seed` (trainer.core.seeding), so every checkpoint is judged on
@@ -6,12 +6,15 @@ the same episodes and batches.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from torch import nn
 
+from evaluators.bank import Bank
+from evaluators.progress import Progress, silent
 from trainer.core.data import AnyData, Dataset
 
 T = TypeVar("T")
@@ -39,12 +42,30 @@ class Score(BaseModel):
 
 
 class EvalResult(BaseModel):
-    """`scores` by metric name (flat, e.g. `5shot/acc`) and `curves`: the series behind them, for figures."""
+    """`scores` by metric name (flat, e.g. `5shot/acc`) and `curves`: the series behind them, for figures.
+
+    `digests` name by sha256 what was drawn (such as episodes), so that scores can be paired; `notes` say what a reader
+    must know before trusting a score, such as a selection on test images or values that did not converge.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     scores: dict[str, Score]
     curves: dict[str, list[float]] = {}
+    digests: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a run may use besides its inputs. Nothing here decides a score."""
+
+    bank: Bank = field(default_factory=Bank)
+    progress: Progress = silent
+
+
+CONTEXT = Context()
+"""Keeps nothing and tells nobody."""
 
 
 class Evaluator(BaseModel, ABC):
@@ -69,9 +90,9 @@ class Evaluator(BaseModel, ABC):
         return [(field, f"{target.label!r} has no test split of its own, which {self.name} judges on")]
 
     @abstractmethod
-    def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
+    def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Judges `model` (already in eval mode) trained on `source`, on `target` (`source` itself unless it
-        is a TransferEvaluator)."""
+        is a TransferEvaluator). Images may lie on another device than the model: batches are moved."""
 
 
 class TransferEvaluator(Evaluator):

@@ -1,6 +1,6 @@
-"""Forward passes of a frozen network in batches: penultimate features, logits and the outputs of named layers.
+"""Forward passes of a frozen network in batches: logits and the outputs of named layers.
 
-Legend: N images, C channels or classes, H x W pixels, D features. Everything is in eval mode, in the dtype and on
+Legend: N images, C channels or classes, H x W pixels. Everything is in eval mode, in the dtype and on
 the device of the model's parameters, without gradients.
 """
 
@@ -16,29 +16,13 @@ from trainer.core.data import Dataset
 BATCH = 256
 
 
-def features(model: nn.Module, images_NCHW: Tensor, dataset: Dataset) -> Tensor:
-    """`[N, D]`, the input of `model.fc` (after global pooling), for uint8 images normalised as `dataset` says.
-
-    Raises ValueError where a feature is not finite, as after a diverged training.
-    """
-    inputs: list[Tensor] = []
-
-    def keep(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        inputs.append(arguments[0].detach())
-
-    handle = model.get_submodule("fc").register_forward_pre_hook(keep)
-    try:
-        for _ in forward(model, images_NCHW, dataset):
-            pass
-    finally:
-        handle.remove()
-    return _finite(torch.cat(inputs), "features")
-
-
 def logits(model: nn.Module, images_NCHW: Tensor, dataset: Dataset) -> Tensor:
-    """`[N, C]`, the output of `model`, for uint8 images normalised as `dataset` says. Raises ValueError as
-    `features`."""
-    return _finite(torch.cat(list(forward(model, images_NCHW, dataset))), "logits")
+    """`[N, C]`, the output of `model`, for uint8 images normalised as `dataset` says. Raises ValueError where
+    one is not finite, as after a diverged training."""
+    logits_NC = torch.cat(list(forward(model, images_NCHW, dataset)))
+    if not torch.isfinite(logits_NC).all():
+        raise ValueError("the network's logits are not all finite, its training diverged: evaluate an earlier one")
+    return logits_NC
 
 
 def forward(model: nn.Module, images_NCHW: Tensor, dataset: Dataset) -> Iterator[Tensor]:
@@ -78,9 +62,3 @@ def _keeping(outputs: dict[str, Tensor], layer: str) -> Any:
         outputs[layer] = output.detach().clone()  # the layer after it may be a ReLU that works in place
 
     return keep
-
-
-def _finite(values: Tensor, what: str) -> Tensor:
-    if not torch.isfinite(values).all():
-        raise ValueError(f"the network's {what} are not all finite, its training diverged: evaluate an earlier one")
-    return values

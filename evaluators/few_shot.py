@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from evaluators import intervals
-from evaluators.base import EvalResult, TransferEvaluator, distinct
-from evaluators.features import features
+from evaluators.base import CONTEXT, Context, EvalResult, TransferEvaluator, distinct
 from trainer.core.data import AnyData, Dataset
 from trainer.core.seeding import generator
 
@@ -56,7 +55,7 @@ class FewShot(TransferEvaluator):
             return []
         return self._unfillable(target.name, len(target.class_names()), target.smallest_class())
 
-    def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
+    def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Per number of shots K: the score `<K>shot/acc` (mean over episodes, 1.96 standard errors, n = episodes)
         and the curve `<K>shot/episodes` of accuracies. Raises ValueError where the target cannot fill an
         episode."""
@@ -65,7 +64,9 @@ class FewShot(TransferEvaluator):
         for _, message in self._unfillable(target.name, len(by_class), min(map(len, by_class))):
             raise ValueError(message)
         splits = (target.train, target.test)
-        found_ND = torch.cat([features(model, split.images_NCHW, target) for split in splits]).double()
+        found_ND = torch.cat(
+            [context.bank.features(model, target, split, progress=context.progress) for split in splits]
+        ).double()
         features_ND = torch.cat([found_ND, found_ND.new_ones(len(found_ND), 1)], 1)
         scores, curves = {}, {}
         for shots in self.shots:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluators import intervals
-from evaluators.base import EvalResult, Evaluator, Score
+from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, Score
 from evaluators.curvature import Spectrum, hvp, lanczos
 from trainer.core.data import AnyData, Dataset
 from trainer.core.data.augment import Augmentation
@@ -51,7 +51,7 @@ class HessianSpectrum(Evaluator):
         name = "the training data" if target is None else target.name
         return [] if self.batch_size <= drawn else [("batch_size", self._too_large(drawn, name))]
 
-    def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
+    def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Scores over B batches, n = B: `max` (largest of the pool; an extreme, so no interval), `negative_share`
         and `positive_mean` (NEP and APE over the pool; the latter only if a value is positive), `top1_mean` and
         `top1_median` (of each batch's value of largest magnitude) and `converged_share`. The curve `eigenvalues` is

@@ -12,8 +12,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from evaluators import intervals
-from evaluators.base import EvalResult, TransferEvaluator, distinct
-from evaluators.features import features
+from evaluators.base import CONTEXT, Context, EvalResult, TransferEvaluator, distinct
 from trainer.core.data import AnyData, Dataset
 from trainer.core.seeding import generator
 
@@ -50,7 +49,7 @@ class LinearProbe(TransferEvaluator):
         message = f"train_per_class {self.train_per_class} is more than the {has} training images of the smallest class"
         return [*found, ("train_per_class", f"{message} of {target.name!r}: use fewer")]
 
-    def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
+    def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Scores `acc`, `acc_heldout`, `lr<rate>/last` and `lr<rate>/best`; curves of accuracy per epoch,
         `lr<rate>/test` of the whole run and `lr<rate>/heldout` of the one that selects.
 
@@ -59,8 +58,8 @@ class LinearProbe(TransferEvaluator):
         whole_N = self._subset(target)
         held_N = self._held_out(target, whole_N)
         kept_N = whole_N[~torch.isin(whole_N, held_N)]
-        pool_ND = _with_constant(features(model, target.train.images_NCHW, target))
-        test_ND = _with_constant(features(model, target.test.images_NCHW, target))
+        pool_ND = _with_constant(context.bank.features(model, target, target.train, progress=context.progress))
+        test_ND = _with_constant(context.bank.features(model, target, target.test, progress=context.progress))
         labels_N, test_labels_N = (split.labels_N.to(pool_ND.device) for split in (target.train, target.test))
         test, held = (test_ND, test_labels_N), (pool_ND[held_N], labels_N[held_N])
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from evaluators import intervals
-from evaluators.base import EvalResult, Evaluator, distinct
+from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, distinct
 from evaluators.features import activations, forward, logits
 from trainer.core.data import AnyData, Dataset
 
@@ -46,7 +46,7 @@ class PredictionDepth(Evaluator):
             return found
         return [*found, ("k", self._too_many(has))]
 
-    def run(self, model: nn.Module, source: Dataset, target: Dataset) -> EvalResult:
+    def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Scores `<layer>/knn_acc` against the labels (Wilson interval) and `mean_depth` (in layers, 0 to L), n =
         test images; the curve `depth_histogram` counts the images at depth 0..L. Raises ValueError for a layer the
         model lacks or a k beyond the training images."""

@@ -4,27 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from evaluators.features import activations, features, forward, logits
+from evaluators.features import activations, forward, logits
 from trainer.core.data import Dataset
-
-
-def test_features_are_what_fc_reads(network: nn.Module, digits: Dataset) -> None:
-    images = digits.test.images_NCHW[:300]  # more than one batch
-    found = features(network, images, digits)
-    with torch.no_grad():
-        expected = network(digits.floats(images, torch.float64))
-    assert found.shape == (300, 32)
-    assert found.dtype == torch.float64
-    head = network.get_submodule("fc")
-    assert isinstance(head, nn.Linear)
-    torch.testing.assert_close(found @ head.weight.T + head.bias, expected, rtol=0, atol=1e-12)
-    torch.testing.assert_close(logits(network, images, digits), expected, rtol=0, atol=1e-12)
 
 
 def test_the_model_is_judged_in_eval_mode_and_left_without_hooks(network: nn.Module, digits: Dataset) -> None:
     model = copy.deepcopy(network).train()
     before = copy.deepcopy(model.state_dict())
-    features(model, digits.test.images_NCHW[:8], digits)
     with activations(model, ["layer1", "layer2"]):
         logits(model, digits.test.images_NCHW[:8], digits)
     assert not model.training
@@ -61,7 +47,5 @@ def test_a_diverged_network_is_refused(network: nn.Module, digits: Dataset) -> N
     model = copy.deepcopy(network)
     with torch.no_grad():
         model.get_parameter("conv1.weight").fill_(torch.nan)
-    with pytest.raises(ValueError, match="features are not all finite"):
-        features(model, digits.test.images_NCHW[:4], digits)
     with pytest.raises(ValueError, match="logits are not all finite"):
         logits(model, digits.test.images_NCHW[:4], digits)

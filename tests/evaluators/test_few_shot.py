@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluators.features import features
+from evaluators.bank import Bank
 from evaluators.few_shot import FewShot, head_scores
 from trainer.core.data import Dataset, named
 
@@ -58,7 +58,7 @@ def test_heads_are_those_of_torch_sgd(shots: int, settings: dict[str, float]) ->
 def test_a_run_is_one_plain_loop_per_episode(network: nn.Module, digits: Dataset, edges: Dataset, shots: int) -> None:
     spec = FewShot(targets=("digits-edges",), shots=(shots,), episodes=4, epochs=20)
     result = spec.run(network, digits, edges)
-    both = torch.cat([features(network, split.images_NCHW, edges) for split in (edges.train, edges.test)])
+    both = torch.cat([Bank().features(network, edges, split) for split in (edges.train, edges.test)])
     labels = torch.cat([edges.train.labels_N, edges.test.labels_N])
     by_class = [(labels == label).nonzero().flatten() for label in range(10)]
     accuracies = []

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluators.features import features
+from evaluators.bank import Bank
 from evaluators.linear_probe import LinearProbe, train_heads
 from trainer.core.data import Dataset, Split, named
 from trainer.core.seeding import generator
@@ -54,7 +54,7 @@ def test_a_run_is_plain_sgd_and_its_heldout_score_is_selected_without_the_test_s
     spec = LinearProbe(targets=("digits-edges",), learning_rates=rates, epochs=6, batch_size=8, train_per_class=7)
     result = spec.run(network, digits, edges)
 
-    train, test = (features(network, split.images_NCHW, edges) for split in (edges.train, edges.test))
+    train, test = (Bank().features(network, edges, split) for split in (edges.train, edges.test))
     labels, test_labels = edges.train.labels_N, edges.test.labels_N
     whole, held = [], []
     for label in range(10):

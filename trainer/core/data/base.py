@@ -1,5 +1,6 @@
 """What a data set is to training and evaluation: uint8 images, labels, and how to make floats of them."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,6 +17,13 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels_N)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the images' shape and pixels."""
+        found = hashlib.sha256(str(tuple(self.images_NCHW.shape)).encode())
+        found.update(self.images_NCHW.cpu().contiguous().numpy().data)
+        return found.hexdigest()
 
     def to(self, device: torch.device) -> "Split":
         return Split(self.images_NCHW.to(device), self.labels_N.to(device))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,7 +40,8 @@ class _SmallImageResNet(nn.Module):
         x = self.relu(self.bn1(self.conv1(x_NCHW)))
         for stage in range(self.stages):
             x = self.get_submodule(f"layer{stage + 1}")(x)
-        return torch.as_tensor(self.fc(self.avgpool(x).flatten(1)))
+        out_NC: Tensor = self.fc(self.avgpool(x).flatten(1))
+        return out_NC
 
 
 class _BasicBlock(nn.Module):
@@ -55,7 +55,7 @@ class _BasicBlock(nn.Module):
         self.downsample: nn.Module | None = None
         if stride != 1 or inputs != outputs:
             if pad_shortcut:
-                self.downsample = _Strided(stride)
+                self.downsample = _Strided(stride, outputs - inputs)
             else:
                 self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
@@ -63,20 +63,19 @@ class _BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x_NCHW)))
         out = self.bn2(self.conv2(out))
         shortcut = x_NCHW if self.downsample is None else self.downsample(x_NCHW)
-        if missing := out.shape[1] - shortcut.shape[1]:
-            shortcut = functional.pad(shortcut, (0, 0, 0, 0, 0, missing))
-        return torch.as_tensor(self.relu(out + shortcut))
+        out_NCHW: Tensor = self.relu(out + shortcut)
+        return out_NCHW
 
 
 class _Strided(nn.Module):
-    """The parameter-free shortcut: every `stride`-th pixel; the block appends channels of zeros (He et al. 2016, option A)."""
+    """The parameter-free shortcut: every `stride`-th pixel and `more` channels of zeros (He et al. 2016, option A)."""
 
-    def __init__(self, stride: int) -> None:
+    def __init__(self, stride: int, more: int) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride, self.more = stride, more
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return x_NCHW[:, :, :: self.stride, :: self.stride]
+        return functional.pad(x_NCHW[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
 
 
 class _PreActBlock(nn.Module):
@@ -95,4 +94,5 @@ class _PreActBlock(nn.Module):
         out = self.relu(self.bn1(x_NCHW))
         shortcut = x_NCHW if self.shortcut is None else self.shortcut(out)
         out = self.conv2(self.relu(self.bn2(self.conv1(out))))
-        return torch.as_tensor(out + shortcut)
+        out_NCHW: Tensor = out + shortcut
+        return out_NCHW
