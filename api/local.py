@@ -8,10 +8,12 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,7 @@ class Stack:
         self.home, self._cpus = home, cpus
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[IO[bytes]] = []
+        self._ray_folder: str | None = None
         self.links: dict[str, str] = {}
 
     @property
@@ -45,12 +48,14 @@ class Stack:
             descriptor = os.open(self.token_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
-        ports = {"api": _port(8000), "mlflow": _port(5000), "ray": _port(8265)}
-        self.links = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        ports = _ports({"api": 8000, "mlflow": 5000, "ray": 8265, "gcs": 6390, "ray_client": 10_001})
+        self.links = {name: f"http://127.0.0.1:{ports[name]}" for name in ("api", "mlflow", "ray")}
+        self._ray_folder = tempfile.mkdtemp(prefix="relearn-")
         environment = os.environ | {
             "RELEARN_HOME": str(self.home),
             "RELEARN_TRACKING_URI": self.links["mlflow"],
             "RELEARN_RAY_ADDRESS": self.links["ray"],
+            "RAY_TMPDIR": self._ray_folder,  # Ray writes there which cluster is the current one: another's must not be found
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -60,7 +65,7 @@ class Stack:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "PYTHONUNBUFFERED": "1",
         }
-        self._spawn("ray", _ray_command(ports["ray"], self._cpus), environment)
+        self._spawn("ray", _ray_command(ports, self._cpus), environment)
         self._spawn("api", [sys.executable, "-m", "api", "--port", str(ports["api"])], environment)
         self._wait("api", lambda: httpx.get(f"{self.links['api']}/healthz", timeout=5).is_success)
         # not needed before the first generation is finished, so it does not compete with the others' start
@@ -91,6 +96,8 @@ class Stack:
                 child.wait()
         for log in self._logs:
             log.close()
+        if self._ray_folder is not None:
+            shutil.rmtree(self._ray_folder, ignore_errors=True)
 
     def pids(self) -> dict[str, int]:
         """Process id by part."""
@@ -134,10 +141,10 @@ def running(home: Path) -> dict[str, str] | None:
         return None
 
 
-def _ray_command(dashboard_port: int, cpus: int | None) -> list[str]:
+def _ray_command(ports: dict[str, int], cpus: int | None) -> list[str]:
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}", f"--port={_port(6390)}"]
-    command.append(f"--ray-client-server-port={_port(10_001)}")
+    command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={ports['ray']}", f"--port={ports['gcs']}"]
+    command.append(f"--ray-client-server-port={ports['ray_client']}")
     command.append(f"--object-store-memory={512 * 1024**2}")
     if sys.platform == "linux":
         command.append("--node-ip-address=127.0.0.2")  # Ray replaces 127.0.0.1 by an outside address, but not this one
@@ -152,9 +159,13 @@ def _mlflow_command(port: int, home: Path) -> list[str]:
     ]
 
 
-def _port(preferred: int) -> int:
-    """`preferred` if it is free on loopback, else any free one above the range that Ray's workers use."""
-    return next(port for port in itertools.chain([preferred], range(20_000, 30_000)) if _free(port))
+def _ports(preferred: dict[str, int]) -> dict[str, int]:
+    """Each port as preferred if it is free on loopback, else any free one above those of Ray's workers; no two are equal."""
+    found: dict[str, int] = {}
+    for name, wanted in preferred.items():
+        candidates = itertools.chain([wanted], range(20_000, 30_000))
+        found[name] = next(port for port in candidates if port not in found.values() and _free(port))
+    return found
 
 
 def _free(port: int) -> bool:

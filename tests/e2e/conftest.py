@@ -20,9 +20,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.wait_for_mlflow()
         yield running
     finally:
+        started = {pid for part in running.pids().values() for pid in below(part)}
         running.stop()
-    left = [line for line in processes() if any(str(pid) == line.split()[1] for pid in running.pids().values())]
-    assert left == []
+    assert [line for line in processes() if int(line.split()[0]) in started] == []
 
 
 @pytest.fixture(scope="session")
@@ -46,18 +46,19 @@ def processes() -> list[str]:
     ).stdout.splitlines()
 
 
+def below(top: int) -> list[int]:
+    """`top` and the processes it started, and theirs."""
+    parents = {int(line.split()[0]): int(line.split()[1]) for line in processes()}
+
+    def is_below(pid: int) -> bool:
+        while pid in parents and pid != top:
+            pid = parents[pid]
+        return pid == top
+
+    return [pid for pid in parents if is_below(pid)]
+
+
 def children_named(stack: Stack, name: str) -> list[int]:
     """Processes below our own Ray whose title contains `name`."""
-    table = {int(line.split()[0]): (int(line.split()[1]), line) for line in processes()}
-    mine = stack.pids()["ray"]
-
-    def below(pid: int) -> bool:
-        while pid in table and pid != mine:
-            pid = table[pid][0]
-        return pid == mine
-
-    return [pid for pid, (_, line) in table.items() if name in line and pid != os.getpid() and below(pid)]
-
-
-def tail(path: Path) -> str:
-    return path.read_text(errors="replace")[-3000:]
+    titles = {int(line.split()[0]): line for line in processes()}
+    return [pid for pid in below(stack.pids()["ray"]) if name in titles.get(pid, "") and pid != os.getpid()]

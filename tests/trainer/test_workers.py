@@ -1,6 +1,7 @@
 """Data parallelism: two processes over gloo against one, float64, over batches that do not divide evenly."""
 
 import multiprocessing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ SPECS: dict[str, TrainSpec] = {
         "imp": {},
     }.items()
 }
+BF16 = small_spec({"name": "normal"}, generations=1, epochs=2, batch_size=20, lr=0.01, precision="bf16")
 PER_WORKER = small_spec({"name": "normal"}, generations=1, epochs=2, batch_size=8, batch_norm="per-worker")
 
 Outcome = dict[str, Any]
@@ -34,16 +36,29 @@ def outcome(one: TrainSpec) -> Outcome:
     return {"losses": [row.metrics["train/loss"] for row in rows], "rows": [row.metrics for row in rows], "tensors": tensors}
 
 
+def refusal(norm: nn.BatchNorm2d, images: int) -> str:
+    """What `norm` says to a batch with so many values per channel."""
+    try:
+        norm(torch.ones(images, 3, 1, 1))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def work(rank: int, rendezvous: str, out: str) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    found = {name: outcome(one) for name, one in SPECS.items()} | {"per-worker": outcome(PER_WORKER)}
+    found = {name: outcome(one) for name, one in SPECS.items()}
+    found |= {"per-worker": outcome(PER_WORKER), "bf16": outcome(BF16)}
     torch.save(found, f"{out}/{rank}.pt")
+    for name, images in {"one": 1 - rank, "two": 1}.items():  # of 3 channels of one pixel
+        Path(f"{out}/{rank}.{name}").write_text(refusal(SyncedBatchNorm2d(3), images))
     distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two workers have left what they found."""
     folder = tmp_path_factory.mktemp("workers")
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=work, args=(rank, str(folder / "meet"), str(folder))) for rank in (0, 1)]
@@ -52,6 +67,11 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outc
     for process in processes:
         process.join()
         assert process.exitcode == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two_workers(folder: Path) -> list[dict[str, Outcome]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
@@ -93,6 +113,25 @@ def test_statistics_per_worker_are_another_training(two_workers: list[dict[str, 
                     parameter.sub_(lr * velocity[name])
         losses.append(total / 40)
     assert two_workers[0]["per-worker"]["losses"] == pytest.approx(losses, rel=1e-10)
+
+
+def test_bf16_on_two_workers_gives_the_losses_of_one_up_to_its_rounding(two_workers: list[dict[str, Outcome]]) -> None:
+    """Statistics of each worker's share would move the losses by 1 %."""
+    alone, found = outcome(BF16), two_workers[0]["bf16"]
+    assert found["losses"] == pytest.approx(alone["losses"], rel=0.004)
+    assert {tensor.dtype for tensor in found["tensors"].values()} == {torch.float32, torch.int64}
+    in_fp32 = outcome(BF16.model_copy(update={"train": BF16.train.model_copy(update={"precision": "fp32"})}))
+    assert found["losses"] != pytest.approx(in_fp32["losses"], rel=1e-5)
+
+
+def test_synced_batch_norm_refuses_one_value_per_channel_as_batch_norm_does(folder: Path) -> None:
+    """However the global batch is split: one worker has the value and the other none, then each has one."""
+    assert refusal(nn.BatchNorm2d(3), 1).startswith("Expected more than 1 value per channel")
+    assert refusal(nn.BatchNorm2d(3), 2) == ""
+    for rank in (0, 1):
+        said = (folder / f"{rank}.one").read_text()
+        assert said == "BatchNorm needs more than one value per channel in a batch, got 1 of 3 channels"
+        assert (folder / f"{rank}.two").read_text() == ""
 
 
 def test_one_worker_shares_nothing() -> None:

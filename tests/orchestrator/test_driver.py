@@ -1,0 +1,138 @@
+"""What a driver and its workers refuse, and how they end; Ray's calls are answered in this process."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+from torch import distributed
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from orchestrator import driver
+from orchestrator.driver import Driver
+from orchestrator.ray_board import Board, LaneReady, SegmentFailed, Task
+from orchestrator.ray_train import serve
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+from tests.orchestrator.small import planned, resolved, small
+from tests.trainer.packages import METHOD, answer, offer
+
+WRONG = Task("{}", 0, ("a",), None, None, "/storage")
+"""Fails in every worker as a user's error does: its spec has no method."""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The database of the installation that the environment names."""
+    monkeypatch.setenv("RELEARN_HOME", str(tmp_path))
+    opened = Store(Settings.from_environment().database_url)
+    yield opened
+    opened.close()
+
+
+def test_an_experiment_that_was_posted_under_other_code_fails_as_the_users_to_post_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys digest the code, so other code has other keys: here those of another seed."""
+    experiment, _ = store.submit("small", resolved(small()), planned(small(seeds=[1])))
+    assert store.start_attempt(experiment, "STARTING") == 1
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(sys, "argv", ["driver", experiment, "1"])
+    with pytest.raises(ValueError, match="the code has changed since the experiment was posted"):
+        driver.main()
+    row = store.experiment(experiment)
+    assert row is not None
+    assert (row["state"], row["reason"], row["attempt"]) == ("FAILED", "USER_ERROR", 1)
+    assert row["message"].endswith("so its work has other keys: post it again")
+
+
+def test_an_experiment_that_was_posted_under_this_code_is_taken(store: Store) -> None:
+    experiment, _ = store.submit("small", resolved(small()), planned(small()))
+    assert store.start_attempt(experiment, "STARTING") == 1
+    Driver(Settings.from_environment(), experiment, 1)
+    with pytest.raises(ValueError, match="there is no experiment 'exp_gone' in the database"):
+        Driver(Settings.from_environment(), "exp_gone", 1)
+
+
+RUN_UNDER = """
+import json, sys
+import ray.train.torch, torch
+from orchestrator.ray_board import Task
+from orchestrator.ray_train import _run
+from trainer import methods
+
+ray.train.torch.get_device = lambda: torch.device("cpu")  # else it must be called inside a Train run
+spec = json.dumps({
+    "data": {"name": "digits-noisy", "train_per_class": 1}, "model": {"name": "resnet-digits", "width": 4},
+    "train": {"generations": 1, "epochs": 1}, "method": {"name": "halving"}, "seed": 0,
+})
+said = []
+for code in (methods.PLUGINS["halving"].code_sha256, "0" * 64, None):
+    try:
+        _run(Task(spec, 0, ("a",), None, code, sys.argv[1]), None, 30.0)
+        said.append("trained")
+    except ValueError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
+
+
+def test_a_node_with_other_code_of_a_package_than_the_head_trains_nothing(tmp_path: Path) -> None:
+    offer(tmp_path, "half-life", METHOD, "halving = half_life:Halving")
+    refused = "this node has other code of half-life than the head: install the same version everywhere"
+    assert answer(tmp_path, RUN_UNDER, str(tmp_path)) == ["trained", refused, refused]
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    """A real board in this process, holding one task, reached as Ray's handle of it would be."""
+    with asyncio.Runner() as runner:
+        board = Board()
+        runner.run(board.offer([WRONG]))
+        runner.run(board.close())
+
+        class Handle:
+            def __getattr__(self, name: str) -> Any:
+                return SimpleNamespace(remote=lambda *arguments: runner.run(getattr(board, name)(*arguments)))
+
+        monkeypatch.setattr(ray, "get_actor", lambda _: Handle())
+        monkeypatch.setattr(ray, "get", lambda answered: answered)
+        yield board
+
+
+@pytest.fixture
+def first_of_two() -> Iterator[None]:
+    """This process is the first of two workers, of whom nothing is asked before the error."""
+    distributed.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    yield
+    distributed.destroy_process_group()
+
+
+CONFIG = {"board": "board", "lane": 0, "threads": 1, "checkpoint_every_s": 30.0}
+
+
+def drained(board: Board) -> list[Any]:
+    with asyncio.Runner() as runner:
+        return runner.run(board.drain(0.01))
+
+
+def test_a_worker_on_its_own_tells_of_an_error_and_takes_the_next_task(board: Board) -> None:
+    serve(CONFIG)
+    ready, failed = drained(board)
+    assert ready == LaneReady(0)
+    assert (failed.task, failed.reason) == (WRONG, "USER_ERROR")
+    assert "method\n  Field required" in failed.message
+
+
+@pytest.mark.usefixtures("first_of_two")
+def test_of_several_workers_the_first_tells_of_an_error_and_falls_so_that_all_start_again(board: Board) -> None:
+    """The others may wait for it inside the task; the lane has finished it, so nobody is given it again."""
+    with pytest.raises(ValueError, match="Field required"):
+        serve(CONFIG)
+    assert [type(message) for message in drained(board)] == [LaneReady, SegmentFailed]
+    serve(CONFIG)
+    assert drained(board) == [LaneReady(0)]
