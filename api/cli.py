@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from api import body, data_commands, local, show
+from api import body, data_commands, episode_commands, local, show
 from api.client import Client, Refused
 from api.problems import ApiProblem
 from orchestrator.settings import Settings
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("method", metavar="NAME")
     data_commands.add(commands)
+    episode_commands.add(commands)
     return parser
 
 

@@ -40,17 +40,17 @@ def add(commands: Any) -> None:
     prepare.add_argument("--subset", type=Path, metavar="LIST.csv", help="CD-FSL's 80 %% list (header img_path)")
     prepare.add_argument("--tree", help="folder: the name that specs will use (folder:TREE)")
     prepare.add_argument("--threads", type=int)
-    prepare.set_defaults(command=_told(_prepare))
+    prepare.set_defaults(command=told(_prepare))
     verify = parts.add_parser("verify", help="read every byte of what is prepared and compare it with its digests")
     verify.add_argument("name", metavar="NAME", help="a data set, or NAME@RECIPE")
     verify.add_argument("--from", dest="source", type=Path, metavar="DIR", help="decode some images again from here")
-    verify.set_defaults(command=_told(_verify))
+    verify.set_defaults(command=told(_verify))
 
 
-def _told(command: Callable[[argparse.Namespace, Console], int]) -> Callable[[argparse.Namespace, Console], int]:
+def told(command: Callable[[argparse.Namespace, Console], int]) -> Callable[[argparse.Namespace, Console], int]:
     """`command`, whose problems with data or usage become a sentence and an exit code."""
 
-    def told(options: argparse.Namespace, console: Console) -> int:
+    def wrapped(options: argparse.Namespace, console: Console) -> int:
         from trainer.core.data import DataProblem  # loads torch
 
         logging.basicConfig(format="%(message)s")
@@ -60,11 +60,11 @@ def _told(command: Callable[[argparse.Namespace, Console], int]) -> Callable[[ar
         except DataProblem as problem:
             print(problem, file=sys.stderr)
             return DATA_PROBLEM
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             print(error, file=sys.stderr)
             return USAGE
 
-    return told
+    return wrapped
 
 
 def _list(options: argparse.Namespace, console: Console) -> int:

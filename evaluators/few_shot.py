@@ -1,36 +1,45 @@
-"""Cross-domain few-shot episodes, Linear mode (SEAL section 4.2, Tables 4, 5; CD-FSL, Guo et al. 2020; protocols 7.2).
+"""Cross-domain few-shot episodes (SEAL section 4.2, Tables 4, 5; CD-FSL, Guo et al. 2020; protocols 7.2).
 
-Legend: E episodes, W ways, S = W * shots support and Q = W * queries query images, class after class, D features
-and a constant 1 that carries the bias, T epochs, B a minibatch.
+Legend: E episodes, W ways, S = W * shots support and Q = W * queries query images, class after class, D features, T epochs.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from evaluators import intervals
+from evaluators import affines, heads, intervals
 from evaluators.base import CONTEXT, Context, EvalResult, TransferEvaluator, distinct
+from evaluators.episodes import Ledger, draw, imported, labels_of
+from evaluators.extraction import Precision
 from trainer.core.data import AnyData, Dataset
 from trainer.core.seeding import generator
 
 Shots = Annotated[int, Field(ge=1, le=10_000)]
-CHUNK = 100
-"""Episodes whose heads are trained together: enough to hide the cost of a step, few enough to stay in cache."""
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+PAPER_EPISODES = 600
 
 
 class FewShot(TransferEvaluator):
-    """Mean query accuracy of linear heads, each trained by SGD on frozen features of an episode's support images.
+    """Mean query accuracy over episodes, in each of which a new linear head is trained by SGD on the support images.
 
-    The images of an episode come from train and test of the target together. They, the head's start and its
-    minibatches depend only on (seed, target, shots, episode), so all checkpoints meet the same episodes. Heads are
-    trained in float64.
+    Mode `linear` trains the head alone, on features of the frozen network, in float64. Mode `linear+affines` also trains
+    gamma and beta of every BatchNorm by plain SGD, in the network's own precision.
+
+    The images of an episode come from train and test of the target together. They are drawn from (seed, target, shots,
+    episode), or read from imported ledgers; the head's start and its minibatches from the same address. So all checkpoints
+    meet the same episodes, and two of them are compared episode by episode.
     """
 
+    version: ClassVar[int] = 2
     needs_test_split: ClassVar[bool] = False
 
     name: Literal["few-shot"] = "few-shot"
+    mode: Literal["linear", "linear+affines"] = Field(
+        "linear", description="what adapts to an episode: the head, or gamma and beta of every BatchNorm as well"
+    )
     ways: int = Field(5, ge=2, le=1000, description="classes per episode")
     shots: Annotated[tuple[Shots, ...], AfterValidator(distinct)] = Field(
         (1, 5),
@@ -40,74 +49,141 @@ class FewShot(TransferEvaluator):
         description="support images per class, each a separate set of episodes",
     )
     queries: int = Field(15, ge=1, le=10_000, description="query images per class")
-    episodes: int = Field(600, ge=1, le=1_000_000, description="episodes per number of shots; the paper's is 600")
+    episodes: int = Field(PAPER_EPISODES, ge=1, le=1_000_000, description="episodes per number of shots; the paper's is 600")
     epochs: int = Field(100, ge=1, le=100_000, description="passes over the support images")
     batch_size: int = Field(4, ge=1, le=100_000, description="support images per step; the last batch may be smaller")
     lr: float = Field(0.01, gt=0, le=100, description="learning rate of the head")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
     dampening: float = Field(0.9, ge=0, le=1, description="dampening of the momentum, from the second step on")
     weight_decay: float = Field(0.001, ge=0, le=1, description="L2 term in the gradient of weight and bias")
-    seed: int = Field(0, ge=0, le=2**31, description="draws the episodes")
+    affine_lr: float = Field(
+        0.01,
+        gt=0,
+        le=100,
+        description="learning rate of gamma and beta; the sources fix none for them (CD-FSL fine-tunes at 0.01)",
+    )
+    bn_mode: affines.BnMode = Field(
+        "train",
+        description="BatchNorm while gamma and beta adapt: statistics of the minibatch (as CD-FSL) or the stored ones",
+    )
+    features: Precision = Field(
+        "exact", description="bf16 extracts 2 to 3 times as fast and is NOT equivalent; mode linear only"
+    )
+    seed: int = Field(0, ge=0, le=2**31, description="draws the episodes, heads and minibatches")
+    ledgers: tuple[Digest, ...] | None = Field(
+        None, strict=False, description="sha256 of imported ledgers to use, one per number of shots; null draws from the seed"
+    )
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
-        """Episodes the target cannot fill, as (field, message)."""
-        if target is None:
-            return []
-        return self._unfillable(target.name, len(target.class_names()), target.smallest_class())
+        """Episodes the target cannot fill and ledgers that are not imported or of another shape, as (field, message)."""
+        found = []
+        if self.ledgers is not None and len(self.ledgers) != len(self.shots):
+            found.append(("ledgers", f"{len(self.ledgers)} ledgers for {len(self.shots)} numbers of shots: give one for each"))
+        if self.features != "exact" and self.mode != "linear":
+            found.append(("features", "bf16 features are for mode linear: leave them exact"))
+        if target is None or found:
+            return found
+        for index, (digest, shots) in enumerate(zip(self.ledgers or (), self.shots, strict=False)):
+            try:
+                self._imported(digest, shots)
+            except ValueError as error:
+                found.append((f"ledgers/{index}", str(error)))
+        return [*found, *self._unfillable(target.name, len(target.class_names()), target.smallest_class())]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
-        """Per number of shots K: the score `<K>shot/acc` (mean over episodes, 1.96 standard errors, n = episodes)
-        and the curve `<K>shot/episodes` of accuracies. Raises ValueError where the target cannot fill an
-        episode."""
-        labels_N = torch.cat([target.train.labels_N, target.test.labels_N]).cpu()
-        by_class = [(labels_N == label).nonzero().flatten() for label in range(len(target.classes))]
-        for _, message in self._unfillable(target.name, len(by_class), min(map(len, by_class))):
+        """Per number of shots K: the score `<K>shot/acc` (`<K>shot-affines/acc`; mean over episodes, 1.96 standard errors,
+        n = episodes) and the curve `<K>shot/episodes` of accuracies; the digest `<K>shot` of its ledger.
+
+        Raises ValueError where the target cannot fill an episode.
+        """
+        labels_N = labels_of(target)
+        smallest = int(labels_N.bincount(minlength=len(target.classes)).min())
+        for _, message in self._unfillable(target.name, len(target.classes), smallest):
             raise ValueError(message)
-        splits = (target.train, target.test)
-        found_ND = torch.cat(
-            [context.bank.features(model, target, split, progress=context.progress) for split in splits]
-        ).double()
-        features_ND = torch.cat([found_ND, found_ND.new_ones(len(found_ND), 1)], 1)
-        scores, curves = {}, {}
-        for shots in self.shots:
-            chunks = [range(at, min(at + CHUNK, self.episodes)) for at in range(0, self.episodes, CHUNK)]
-            accuracies_E = torch.cat([self._accuracies(features_ND, by_class, target, shots, c) for c in chunks])
-            scores[f"{shots}shot/acc"] = intervals.mean(accuracies_E)
-            curves[f"{shots}shot/episodes"] = accuracies_E.tolist()
-        return EvalResult(scores=scores, curves=curves)
+        ledgers = {shots: self._ledger(index, target.name, labels_N) for index, shots in enumerate(self.shots)}
+        scores, curves, digests = {}, {}, {}
+        features_ND = self._features(model, target, context) if self.mode == "linear" else None
+        for shots, ledger in ledgers.items():
+            if features_ND is not None:
+                scored = self._linear(features_ND, ledger)
+            else:
+                scored = self._affines(model, target, ledger, context)
+            hits: list[Tensor] = []
+            for scores_EQW in scored:
+                labels_Q = torch.arange(self.ways, device=scores_EQW.device).repeat_interleave(self.queries)
+                hits += (scores_EQW.argmax(-1) == labels_Q).double().mean(1).cpu()
+                context.progress(f"{shots}-shot episodes of {target.name}", len(hits), self.episodes)
+            name = f"{shots}shot" if self.mode == "linear" else f"{shots}shot-affines"
+            scores[f"{name}/acc"] = intervals.mean(torch.stack(hits))
+            curves[f"{name}/episodes"] = torch.stack(hits).tolist()
+            digests[name] = ledger.digest
+        return EvalResult(scores=scores, curves=curves, digests=digests, notes=tuple(self._notes()))
 
-    def draw(self, by_class: list[Tensor], target: str, shots: int, index: int) -> tuple[Tensor, Tensor]:
-        """Rows `[S]` and `[Q]` of one episode's support and query images, out of the rows of every class."""
-        random = generator(self.seed, "episode", target, shots, index)
-        support, query = [], []
-        for label in torch.randperm(len(by_class), generator=random)[: self.ways].tolist():
-            rows = by_class[label][torch.randperm(len(by_class[label]), generator=random)]
-            support.append(rows[:shots])
-            query.append(rows[shots : shots + self.queries])
-        return torch.cat(support), torch.cat(query)
-
-    def draw_head(self, size: int, target: str, shots: int, index: int) -> tuple[Tensor, Tensor]:
-        """Start `[size, W]` of one episode's head, by torch.nn.Linear's law, and a permutation per epoch `[T, S]`."""
-        bound = (size - 1) ** -0.5
+    def draw_head(self, features: int, target: str, shots: int, index: int) -> tuple[Tensor, Tensor]:
+        """Start `[features + 1, W]` of one episode's head, bias last, by torch.nn.Linear's law, and a permutation per epoch
+        `[T, S]`."""
+        bound = features**-0.5
         random = generator(self.seed, "episode", target, shots, index, "head")
-        start_DW = torch.empty(size, self.ways, dtype=torch.float64).uniform_(-bound, bound, generator=random)
+        start_DW = torch.empty(features + 1, self.ways, dtype=torch.float64).uniform_(-bound, bound, generator=random)
         random = generator(self.seed, "episode", target, shots, index, "order")
         return start_DW, torch.rand(self.epochs, self.ways * shots, dtype=torch.float64, generator=random).argsort(1)
 
-    def _accuracies(self, features_ND: Tensor, by_class: list[Tensor], target: Dataset, shots: int, indices: range) -> Tensor:
-        device = features_ND.device
-        support_ES, query_EQ = zip(*(self.draw(by_class, target.name, shots, index) for index in indices), strict=True)
-        D = features_ND.shape[1]
-        starts, orders = zip(*(self.draw_head(D, target.name, shots, index) for index in indices), strict=True)
-        scores_EQW = head_scores(
-            features_ND[torch.stack(support_ES).to(device)],
-            features_ND[torch.stack(query_EQ).to(device)],
-            torch.stack(starts).to(device),
-            torch.stack(orders).to(device),
-            self,
-        )
-        labels_Q = torch.arange(self.ways, device=device).repeat_interleave(self.queries)
-        return (scores_EQW.argmax(-1) == labels_Q).double().mean(1).cpu()
+    def _features(self, model: nn.Module, target: Dataset, context: Context) -> Tensor:
+        splits = [split for split in (target.train, target.test) if len(split)]
+        pieces = [context.bank.features(model, target, split, self.features, context.progress) for split in splits]
+        return torch.cat(pieces)
+
+    def _linear(self, features_ND: Tensor, ledger: Ledger) -> Iterator[Tensor]:
+        """Query scores `[E, Q, W]` of some episodes after others."""
+        size = heads.chunk(ledger.support_ES.shape[1], features_ND.device)
+        for indices, support_ES, query_EQ in pieces(ledger, size):
+            starts_EDW, orders_ETS = self.draw_heads(features_ND.shape[1], ledger, indices)
+            yield heads.query_scores(features_ND, support_ES, query_EQ, starts_EDW, orders_ETS, self)
+
+    def _affines(self, model: nn.Module, target: Dataset, ledger: Ledger, context: Context) -> Iterator[Tensor]:
+        """Likewise."""
+        parameter = next(model.parameters())
+        size = affines.chunk(model, target, self.batch_size)
+        features = int(model.get_parameter("fc.weight").shape[1])
+        what, E = f"epochs of {ledger.facts.shots}-shot episodes of {target.name}", len(ledger.support_ES)
+        for indices, support_ES, query_EQ in pieces(ledger, size):
+            starts_EDW, orders_ETS = self.draw_heads(features, ledger, indices)
+            support, query = gather(target, support_ES), gather(target, query_EQ)
+
+            def tell(epochs: int, done: int = indices.start, at_once: int = len(indices)) -> None:
+                context.progress(what, done * self.epochs + at_once * epochs, E * self.epochs)
+
+            yield affines.query_scores(model, target, support, query, starts_EDW.to(parameter), orders_ETS, self, tell)
+
+    def draw_heads(self, features: int, ledger: Ledger, indices: range) -> tuple[Tensor, Tensor]:
+        """`draw_head` of each of the episodes: `[E, features + 1, W]` and `[E, T, S]`."""
+        drawn = [self.draw_head(features, ledger.facts.target, ledger.facts.shots, index) for index in indices]
+        starts, orders = zip(*drawn, strict=True)
+        return torch.stack(starts), torch.stack(orders)
+
+    def _ledger(self, index: int, target: str, labels_N: Tensor) -> Ledger:
+        shots = self.shots[index]
+        if self.ledgers is None:
+            return draw(target, labels_N, self.ways, shots, self.queries, self.episodes, self.seed)
+        ledger = self._imported(self.ledgers[index], shots)
+        ledger.check(labels_N)
+        return ledger
+
+    def _imported(self, digest: str, shots: int) -> Ledger:
+        ledger = imported(digest)
+        has = (ledger.facts.ways, ledger.facts.shots, ledger.facts.queries, len(ledger.support_ES))
+        if has != (wanted := (self.ways, shots, self.queries, self.episodes)):
+            names = "(ways, shots, queries, episodes)"
+            raise ValueError(f"ledger {digest[:12]} has {names} {has}, the settings say {wanted}: make them agree")
+        return ledger
+
+    def _notes(self) -> Iterator[str]:
+        if self.episodes < PAPER_EPISODES:
+            yield f"reduced run: {self.episodes} of the protocol's {PAPER_EPISODES} episodes"
+        if self.mode != "linear":
+            yield f"gamma and beta adapted with BatchNorm in {self.bn_mode} mode, lr {self.affine_lr}: no source fixes either"
+        if self.features == "bf16":
+            yield "features extracted in bf16: NOT equivalent to the network's own precision"
 
     def _unfillable(self, target: str, classes: int, smallest: int) -> list[tuple[str, str]]:
         found = []
@@ -121,32 +197,19 @@ class FewShot(TransferEvaluator):
         return found
 
 
-def head_scores(support_ESD: Tensor, query_EQD: Tensor, start_EDW: Tensor, orders_ETS: Tensor, settings: FewShot) -> Tensor:
-    """Query scores `[E, Q, W]` of heads that torch.optim.SGD would train on mean cross-entropy, all episodes at once.
+def pieces(ledger: Ledger, size: int) -> Iterator[tuple[range, Tensor, Tensor]]:
+    """Indices, support and query rows of `size` episodes after others."""
+    rows = zip(torch.split(ledger.support_ES, size), torch.split(ledger.query_EQ, size), strict=True)
+    at = 0
+    for support_ES, query_EQ in rows:
+        yield range(at, at := at + len(support_ES)), support_ES, query_EQ
 
-    The weights are never formed. Each gradient is a combination of support rows plus weight decay, so from W_0 =
-    `start` the weights stay W_t = c_t W_0 + X^T A_t and the momentum buffer d_t W_0 + X^T M_t, with X = `support`,
-    A and M `[S, W]` and the scalars c and d common to all episodes. Support scores are then c_t Z_0 + G A_t, with
-    Z_0 = X W_0 and the Gram matrix G = X X^T: a step costs S per support image, not D. The constant feature carries
-    the bias, which decays as the weights do.
-    """
-    gram_ESS, start_scores_ESW = support_ESD @ support_ESD.mT, support_ESD @ start_EDW
-    E, S, W = start_scores_ESW.shape
-    onehot_SW = torch.eye(W, dtype=gram_ESS.dtype, device=gram_ESS.device).repeat_interleave(S // W, 0)
-    A_ESW, M_ESW, c, d = torch.zeros_like(start_scores_ESW), torch.zeros_like(start_scores_ESW), 1.0, 0.0
-    # PyTorch fills the buffer with the undampened gradient on the first step, and keeps no buffer without momentum
-    fresh, later = 1.0, 1 - settings.dampening if settings.momentum else 1.0
-    for order_ES in orders_ETS.unbind(1):
-        for rows_EB in torch.split(order_ES, settings.batch_size, 1):
-            B = rows_EB.shape[1]
-            rows_EBW = rows_EB[..., None].expand(E, B, W)
-            gram_EBS = gram_ESS.gather(1, rows_EB[..., None].expand(E, B, S))
-            z_EBW = torch.baddbmm(start_scores_ESW.gather(1, rows_EBW), gram_EBS, A_ESW, beta=c)
-            slope_EBW = (z_EBW.softmax(-1) - onehot_SW[rows_EB]) * (fresh / B)
-            M_ESW.mul_(settings.momentum).add_(A_ESW, alpha=fresh * settings.weight_decay)
-            M_ESW.scatter_add_(1, rows_EBW, slope_EBW)
-            d = settings.momentum * d + fresh * settings.weight_decay * c
-            A_ESW.sub_(M_ESW, alpha=settings.lr)
-            c -= settings.lr * d
-            fresh = later
-    return c * (query_EQD @ start_EDW) + (query_EQD @ support_ESD.mT) @ A_ESW
+
+def gather(target: Dataset, rows_ER: Tensor) -> Tensor:
+    """uint8 `[E, R, 3, H, W]` of rows of train and test, one after the other."""
+    rows_M, n = rows_ER.flatten(), len(target.train)
+    images_MCHW = target.train.images_NCHW.new_empty(len(rows_M), *target.train.images_NCHW.shape[1:])
+    in_train_M = rows_M < n
+    images_MCHW[in_train_M] = target.train.images_NCHW[rows_M[in_train_M]]
+    images_MCHW[~in_train_M] = target.test.images_NCHW[rows_M[~in_train_M] - n]
+    return images_MCHW.view(*rows_ER.shape, *images_MCHW.shape[1:])

@@ -4,19 +4,17 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluators import compiled, heads
 from evaluators.bank import Bank
-from evaluators.few_shot import FewShot, head_scores
+from evaluators.episodes import draw, labels_of
+from evaluators.few_shot import FewShot
 from trainer.core.data import Dataset, named
 
 
 def plain_scores(support_SD: Tensor, query_QD: Tensor, start_DW: Tensor, order_TS: Tensor, spec: FewShot) -> Tensor:
     """One episode's query scores by torch.optim.SGD on a torch.nn.Linear; the last row of `start_DW` is the bias."""
-    ways = start_DW.shape[1]
-    head = nn.Linear(len(start_DW) - 1, ways).double()
-    with torch.no_grad():
-        head.weight.copy_(start_DW[:-1].T)
-        head.bias.copy_(start_DW[-1])
-    labels_S = torch.arange(ways).repeat_interleave(len(support_SD) // ways)
+    head = plain_head(start_DW)
+    labels_S = torch.arange(start_DW.shape[1]).repeat_interleave(len(support_SD) // start_DW.shape[1])
     optimizer = torch.optim.SGD(head.parameters(), spec.lr, spec.momentum, spec.dampening, weight_decay=spec.weight_decay)
     for order_S in order_TS:
         for start in range(0, len(order_S), spec.batch_size):
@@ -28,11 +26,15 @@ def plain_scores(support_SD: Tensor, query_QD: Tensor, start_DW: Tensor, order_T
         return torch.as_tensor(head(query_QD))
 
 
-def with_constant(features_ND: Tensor) -> Tensor:
-    return torch.cat([features_ND, torch.ones(*features_ND.shape[:-1], 1, dtype=torch.float64)], -1)
+def plain_head(start_DW: Tensor) -> nn.Linear:
+    head = nn.Linear(len(start_DW) - 1, start_DW.shape[1]).double()
+    with torch.no_grad():
+        head.weight.copy_(start_DW[:-1].T)
+        head.bias.copy_(start_DW[-1])
+    return head
 
 
-@pytest.mark.parametrize(
+PROTOCOLS = pytest.mark.parametrize(
     ("shots", "settings"),
     [
         (1, {}),  # 5 support images: batches of 4 and 1
@@ -41,17 +43,36 @@ def with_constant(features_ND: Tensor) -> Tensor:
         (2, {"momentum": 0.0, "dampening": 0.3, "batch_size": 100}),  # PyTorch then ignores the dampening
     ],
 )
+
+
+@PROTOCOLS
 def test_heads_are_those_of_torch_sgd(shots: int, settings: dict[str, float]) -> None:
     spec = FewShot.model_validate({"targets": ["any"], **settings})
     random = torch.Generator().manual_seed(shots)
-    E, S, D = 3, spec.ways * shots, 12
-    support = torch.randn(E, S, D, dtype=torch.float64, generator=random).relu() * 2
-    query = torch.randn(E, 15 * spec.ways, D, dtype=torch.float64, generator=random).relu() * 2
-    starts, orders = map(torch.stack, zip(*(spec.draw_head(D + 1, "any", shots, e) for e in range(E)), strict=True))
-    found = head_scores(with_constant(support), with_constant(query), starts, orders, spec)
+    E, S, Q, D = 3, spec.ways * shots, 15 * spec.ways, 12
+    features_ND = torch.randn(E * (S + Q), D, dtype=torch.float64, generator=random).relu() * 2
+    support_ES, query_EQ = torch.arange(E * S).view(E, S), E * S + torch.arange(E * Q).view(E, Q)
+    starts, orders = map(torch.stack, zip(*(spec.draw_head(D, "any", shots, e) for e in range(E)), strict=True))
+    found = heads.query_scores(features_ND, support_ES, query_EQ, starts, orders, spec)
+    support, query = features_ND[support_ES], features_ND[query_EQ]
     expected = torch.stack([plain_scores(support[e], query[e], starts[e], orders[e], spec) for e in range(E)])
     assert (found - expected).abs().max() < 1e-10
     assert (expected - query @ starts[:, :-1] - starts[:, -1:]).abs().max() > 0.1, "nothing was learned"
+
+
+@PROTOCOLS
+def test_the_recurrence_is_the_same_compiled_or_not(shots: int, settings: dict[str, float]) -> None:
+    spec = FewShot.model_validate({"targets": ["any"], **settings})
+    random = torch.Generator().manual_seed(shots)
+    features_ESD = torch.randn(3, spec.ways * shots, 12, dtype=torch.float64, generator=random)
+    orders_ETS = torch.stack([spec.draw_head(12, "any", shots, e)[1] for e in range(3)])
+    start_ESW = torch.randn(3, spec.ways * shots, spec.ways, dtype=torch.float64, generator=random)
+    inputs = features_ESD @ features_ESD.mT, start_ESW, orders_ETS, spec
+    assert compiled.train_compiled is not None, "numba is a dependency"
+    (expected_A, expected_c), (A, c) = heads.train(*inputs), compiled.train_compiled(*inputs)
+    assert (A - expected_A).abs().max() < 1e-13
+    assert c == pytest.approx(expected_c, rel=1e-13)
+    assert c < 1
 
 
 @pytest.mark.parametrize("shots", [1, 5])
@@ -59,12 +80,14 @@ def test_a_run_is_one_plain_loop_per_episode(network: nn.Module, digits: Dataset
     spec = FewShot(targets=("digits-edges",), shots=(shots,), episodes=4, epochs=20)
     result = spec.run(network, digits, edges)
     both = torch.cat([Bank().features(network, edges, split) for split in (edges.train, edges.test)])
-    labels = torch.cat([edges.train.labels_N, edges.test.labels_N])
-    by_class = [(labels == label).nonzero().flatten() for label in range(10)]
+    labels = labels_of(edges)
+    ledger = draw("digits-edges", labels, 5, shots, 15, 4, seed=0)
+    assert result.digests == {f"{shots}shot": ledger.digest}
+    assert result.notes == ("reduced run: 4 of the protocol's 600 episodes",)
     accuracies = []
     for episode in range(4):
-        support, query = spec.draw(by_class, "digits-edges", shots, episode)
-        start, order = spec.draw_head(both.shape[1] + 1, "digits-edges", shots, episode)
+        support, query = ledger.support_ES[episode], ledger.query_EQ[episode]
+        start, order = spec.draw_head(both.shape[1], "digits-edges", shots, episode)
         predicted = plain_scores(both[support], both[query], start, order, spec).argmax(1)
         truth = labels[query]
         ways = [int(label) for label in labels[support][::shots]]
@@ -77,27 +100,6 @@ def test_a_run_is_one_plain_loop_per_episode(network: nn.Module, digits: Dataset
     assert score.value > 0.3, "chance is 0.2"
 
 
-def test_an_episode_holds_distinct_images_of_its_classes() -> None:
-    spec = FewShot(targets=("any",))
-    by_class = [torch.arange(30 * label, 30 * label + 30) for label in range(8)]
-    support, query = spec.draw(by_class, "any", 5, 0)
-    assert len(set(support.tolist()) | set(query.tolist())) == 5 * 20
-    classes = (support // 30)[::5]
-    assert len(set(classes.tolist())) == 5
-    assert torch.equal(support // 30, classes.repeat_interleave(5))
-    assert torch.equal(query // 30, classes.repeat_interleave(15))
-
-
-def test_every_episode_is_different_and_every_image_is_drawn() -> None:
-    spec = FewShot(targets=("any",))
-    by_class = [torch.arange(30 * label, 30 * label + 30) for label in range(8)]
-    drawn = [spec.draw(by_class, "any", 5, index) for index in range(60)]
-    assert len({tuple(support.tolist()) for support, _ in drawn}) == 60
-    assert len({row for support, _ in drawn for row in support.tolist()}) == 240
-    assert not torch.equal(drawn[0][0], spec.draw(by_class, "other", 5, 0)[0])
-    assert not torch.equal(drawn[0][0], spec.model_copy(update={"seed": 1}).draw(by_class, "any", 5, 0)[0])
-
-
 def test_episodes_do_not_depend_on_their_number_or_on_other_shots(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
     few = FewShot(targets=("digits-edges",), shots=(2,), episodes=3, epochs=2).run(network, digits, edges)
     many = FewShot(targets=("digits-edges",), shots=(1, 2), episodes=120, epochs=2).run(network, digits, edges)
@@ -105,7 +107,7 @@ def test_episodes_do_not_depend_on_their_number_or_on_other_shots(network: nn.Mo
 
 
 def test_orders_are_permutations_and_starts_follow_linears_law() -> None:
-    start, order = FewShot(targets=("any",), epochs=50).draw_head(401, "any", 5, 0)
+    start, order = FewShot(targets=("any",), epochs=50).draw_head(400, "any", 5, 0)
     assert torch.equal(order.sort(1).values, torch.arange(25).expand(50, 25))
     assert len({tuple(row) for row in order.tolist()}) == 50
     assert start.shape == (401, 5)
