@@ -4,6 +4,8 @@ Legend: Q test images, S training images, L probed layers from input to output, 
 neighbours, C classes.
 """
 
+import copy
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -12,10 +14,14 @@ from torch import Tensor, nn
 
 from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, distinct
-from evaluators.features import activations, forward, logits
-from trainer.core.data import AnyData, Dataset
+from evaluators.extraction import PENULTIMATE, PIXELS
+from evaluators.neighbours import Nearest, Search, knn_predict
+from evaluators.progress import Progress, silent
+from trainer.core.data import AnyData, Dataset, Split
 
 SOFTMAX = "fc"
+ROWS = 1024
+EMPIRICAL = "neighbours are re-ranked bfloat16 candidates: that they are the nearest is empirical, not guaranteed"
 
 
 class PredictionDepth(Evaluator):
@@ -23,8 +29,8 @@ class PredictionDepth(Evaluator):
     network.
 
     Every test image is compared with all training images by L2 distance of the layer's output, both without
-    augmentation; the layer `fc` stands for the softmax of the logits. Training images are streamed, so their
-    outputs are never held at once.
+    augmentation; the layer `fc` stands for the softmax of the logits. Training images are streamed past as many test
+    images as fit into `memory_mb`, so their outputs are never held at once.
     """
 
     name: Literal["prediction-depth"] = "prediction-depth"
@@ -36,8 +42,11 @@ class PredictionDepth(Evaluator):
         )
     )
     pool: Literal["none", "avg"] = Field("none", description="`none` flattens an output, `avg` averages its pixels")
-    query_chunk: int = Field(2048, ge=1, description="test images whose outputs are held at once")
-    support_chunk: int = Field(1024, ge=1, description="training images whose outputs are held at once")
+    search: Search = Field(
+        "exact",
+        description="`rerank` finds candidates in bfloat16, faster where the processor has it; not guaranteed to be exact",
+    )
+    memory_mb: int = Field(4096, ge=1, description="MiB of test images' outputs held at once; changes no score")
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """More neighbours than training images, as (field, message)."""
@@ -48,78 +57,86 @@ class PredictionDepth(Evaluator):
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Scores `<layer>/knn_acc` against the labels (Wilson interval) and `mean_depth` (in layers, 0 to L), n =
-        test images; the curve `depth_histogram` counts the images at depth 0..L. Raises ValueError for a layer the
-        model lacks or a k beyond the training images."""
+        test images; the curves `depth_histogram` and `depth/share` are the images at depth 0..L, counted and as shares,
+        and `depth/examples` the depth of each. Raises ValueError for a layer the model lacks, outputs that are not
+        finite, or a k beyond the training images."""
         assert self.layers is not None, "the layers are resolved before a run"
         if self.k > len(source.train):
             raise ValueError(self._too_many(len(source.train)))
-        final_Q = logits(model, source.test.images_NCHW, source).argmax(1)
+        votes, final = [], []
+        for held in _groups(self._points(model, source, source.test, context, context.progress), self.memory_mb * 2**20):
+            final.append(held[SOFTMAX].argmax(1))
+            votes.append(self._votes(held, model, source, context))
+        votes_LQ, final_Q = torch.cat(votes, 1), torch.cat(final)
         labels_Q = source.test.labels_N.to(final_Q.device)
-        chunks = torch.split(source.test.images_NCHW, self.query_chunk)
-        votes_LQ = torch.cat([self._votes(model, source, images_NCHW) for images_NCHW in chunks], 1)
         depths_Q = depths(votes_LQ, final_Q)
         scores = {
             f"{layer}/knn_acc": intervals.share(int((votes_Q == labels_Q).sum()), len(labels_Q))
             for layer, votes_Q in zip(self.layers, votes_LQ, strict=True)
         }
         scores["mean_depth"] = intervals.mean(depths_Q)
-        histogram = torch.bincount(depths_Q, minlength=len(self.layers) + 1)
-        return EvalResult(scores=scores, curves={"depth_histogram": histogram.double().tolist()})
+        histogram = torch.bincount(depths_Q, minlength=len(self.layers) + 1).double()
+        curves = {"depth_histogram": histogram, "depth/share": histogram / len(depths_Q), "depth/examples": depths_Q.double()}
+        notes = (EMPIRICAL,) if self.search == "rerank" else ()
+        return EvalResult(scores=scores, curves={name: each.tolist() for name, each in curves.items()}, notes=notes)
 
     def _too_many(self, has: int) -> str:
         return f"k {self.k} is more than the {has} training images: use a smaller k"
 
-    def _votes(self, model: nn.Module, source: Dataset, images_NCHW: Tensor) -> Tensor:
-        queries = self._outputs(model, source, images_NCHW)
-        nearest: dict[str, tuple[Tensor, Tensor]] = {}
-        for support_NCHW, labels_S in zip(
-            torch.split(source.train.images_NCHW, self.support_chunk),
-            torch.split(source.train.labels_N, self.support_chunk),
-            strict=True,
-        ):
-            for layer, support_SD in self._outputs(model, source, support_NCHW).items():
-                distances_QS = squared_distances(queries[layer], support_SD)
-                labels_QS = labels_S.to(distances_QS.device).expand_as(distances_QS)
-                if layer in nearest:
-                    distances_QS = torch.cat([nearest[layer][0], distances_QS], 1)
-                    labels_QS = torch.cat([nearest[layer][1], labels_QS], 1)
-                distances_Qk, columns_Qk = distances_QS.topk(min(self.k, distances_QS.shape[1]), largest=False)
-                nearest[layer] = (distances_Qk, labels_QS.gather(1, columns_Qk))
+    def _points(
+        self, model: nn.Module, source: Dataset, split: Split, context: Context, progress: Progress
+    ) -> Iterator[dict[str, Tensor]]:
+        """Of some images after another, what is compared at each layer, and SOFTMAX in any case."""
+        assert self.layers is not None
+        layers = dict.fromkeys((*self.layers, SOFTMAX))
+        streamed = dict.fromkeys(PENULTIMATE if layer == SOFTMAX else layer for layer in layers)
+        # a sure network's outputs differ by less than float32 rounds to
+        head = copy.deepcopy(model.get_submodule("fc")).double().requires_grad_(False)
+        rows = max(1, min(ROWS, PIXELS // split.images_NCHW[0, 0].numel()))
+        for piece in context.bank.stream(model, source, split, streamed, self.pool, rows, progress=progress):
+            logits_NC = head(piece[PENULTIMATE].double())
+            if not torch.isfinite(logits_NC).all():
+                raise ValueError("the network's logits are not all finite, its training diverged: evaluate an earlier one")
+            piece[SOFTMAX] = logits_NC.softmax(1)
+            yield {layer: piece[layer] for layer in layers}
+
+    def _votes(self, held: dict[str, Tensor], model: nn.Module, source: Dataset, context: Context) -> Tensor:
+        """`[L, Q]` of the test images whose outputs are held; those are given up."""
+        assert self.layers is not None
+        train, done = source.train, 0
+        # bfloat16 is too coarse for the softmax, which is small enough to be quick
+        search: dict[str, Search] = {layer: "exact" if layer == SOFTMAX else self.search for layer in self.layers}
+        nearest = {layer: Nearest(held.pop(layer), self.k, search[layer]) for layer in self.layers}
+        for piece in self._points(model, source, train, context, silent):
+            for layer, each in nearest.items():
+                each.add(piece[layer])
+            done += len(piece[SOFTMAX])
+            context.progress(f"neighbours among the training images of {source.name}", done, len(train))
         return torch.stack(
-            [knn_predict(squared.sqrt(), labels_Qk, len(source.classes)) for squared, labels_Qk in nearest.values()]
+            [
+                knn_predict(each.distances_Qk, train.labels_N.to(each.index_Qk.device)[each.index_Qk], len(source.classes))
+                for each in nearest.values()
+            ]
         )
 
-    def _outputs(self, model: nn.Module, source: Dataset, images_NCHW: Tensor) -> dict[str, Tensor]:
-        assert self.layers is not None
-        pieces: dict[str, list[Tensor]] = {layer: [] for layer in self.layers}
-        with activations(model, [layer for layer in self.layers if layer != SOFTMAX]) as outputs:
-            for logits_NC in forward(model, images_NCHW, source):
-                for layer in self.layers:
-                    if layer == SOFTMAX:
-                        # a sure network's outputs differ by less than float32 rounds to
-                        pieces[layer].append(logits_NC.double().softmax(1))
-                    elif self.pool == "avg" and outputs[layer].ndim == 4:
-                        pieces[layer].append(outputs[layer].mean((2, 3)))
-                    else:
-                        pieces[layer].append(outputs[layer].flatten(1))
-        return {layer: torch.cat(found) for layer, found in pieces.items()}
+
+def _groups(pieces: Iterable[dict[str, Tensor]], limit_bytes: int) -> Iterator[dict[str, Tensor]]:
+    """Pieces joined to as few as stay under the limit; one piece may be beyond it."""
+    held: list[dict[str, Tensor]] = []
+    room = limit_bytes
+    for piece in pieces:
+        needs = sum(values_ND.nbytes for values_ND in piece.values())
+        if held and needs > room:
+            yield _joined(held)
+            held, room = [], limit_bytes
+        held.append(piece)
+        room -= needs
+    yield _joined(held)
 
 
-def squared_distances(query_QD: Tensor, support_SD: Tensor) -> Tensor:
-    """Squared L2 distances `[Q, S]`, from one matrix product."""
-    centre_D = query_QD.mean(0)  # outputs of a ReLU lie far from zero, where |q|^2 + |s|^2 - 2qs cancels
-    q_QD, s_SD = query_QD - centre_D, support_SD - centre_D
-    norms_QS = q_QD.square().sum(1, keepdim=True) + s_SD.square().sum(1)
-    return torch.addmm(norms_QS, q_QD, s_SD.T, alpha=-2).clamp_(min=0)
-
-
-def knn_predict(distances_Qk: Tensor, labels_Qk: Tensor, classes: int) -> Tensor:
-    """The majority class `[Q]`; a tie goes to the smaller summed distance, then to the lower class."""
-    empty_QC = distances_Qk.new_zeros(len(labels_Qk), classes)
-    votes_QC = empty_QC.scatter_add(1, labels_Qk, torch.ones_like(distances_Qk))
-    summed_QC = empty_QC.scatter_add(1, labels_Qk, distances_Qk)
-    tied_QC = votes_QC == votes_QC.amax(1, keepdim=True)
-    return summed_QC.masked_fill(~tied_QC, torch.inf).argmin(1)
+def _joined(pieces: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    # layer by layer, so that only one is there twice
+    return {layer: torch.cat([piece.pop(layer) for piece in pieces]) for layer in list(pieces[0])}
 
 
 def depths(votes_LQ: Tensor, final_Q: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
+import copy
 from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,26 +9,16 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
+from evaluators.bank import Bank
+from evaluators.base import Context
 from evaluators.features import activations, logits
-from evaluators.prediction_depth import PredictionDepth, depths, knn_predict, squared_distances
-from trainer.core.data import Dataset, named
+from evaluators.prediction_depth import EMPIRICAL, PredictionDepth, depths
+from trainer.core.data import Dataset, Split, named
 
 
-def test_the_majority_wins_however_far_it_is() -> None:
-    distances = torch.tensor([[0.1, 0.2, 5.0, 6.0, 7.0]])
-    assert knn_predict(distances, torch.tensor([[0, 0, 2, 2, 2]]), 3).tolist() == [2]
-
-
-def test_a_tie_goes_to_the_smaller_summed_distance() -> None:
-    distances = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0]])
-    labels = torch.tensor([[3, 1, 1, 3, 0], [1, 3, 3, 1, 0]])
-    # 1 has 2 + 3 = 5 and 3 has 1 + 4 = 5 in both; moving the last neighbour of one breaks the tie
-    distances[0, 3], distances[1, 3] = 4.5, 4.5
-    assert knn_predict(distances, labels, 4).tolist() == [1, 3]
-
-
-def test_a_tie_of_distances_goes_to_the_lower_class() -> None:
-    assert knn_predict(torch.tensor([[1.0, 1.0]]), torch.tensor([[4, 2]]), 5).tolist() == [2]
+@pytest.fixture(scope="module")
+def noisy() -> Dataset:
+    return named("digits-noisy").load()
 
 
 def test_depth_is_where_the_probes_start_to_agree_for_good() -> None:
@@ -41,20 +34,8 @@ def test_depth_is_where_the_probes_start_to_agree_for_good() -> None:
     assert depths(votes, final).tolist() == [0, 2, 3, 4, 4]
 
 
-def test_distances_survive_a_large_offset() -> None:
-    random = torch.Generator().manual_seed(0)
-    query, support = torch.randn(20, 64, generator=random), torch.randn(30, 64, generator=random)
-    exact = (query.double()[:, None] - support.double()).square().sum(-1)
-    shifted = squared_distances(query + 1000, support + 1000)
-    # adding 1000 itself rounds to 3e-5 per coordinate
-    torch.testing.assert_close(shifted.double(), exact, rtol=0, atol=5e-2)
-    torch.testing.assert_close(squared_distances(query, support).double(), exact, rtol=1e-5, atol=0)
-    assert float(squared_distances(query, query).diagonal().min()) >= 0
-
-
 @pytest.mark.parametrize("pool", ["none", "avg"])
-def test_a_run_votes_as_brute_force_neighbours_do(network: nn.Module, pool: str) -> None:
-    noisy = named("digits-noisy").load()
+def test_a_run_votes_as_brute_force_neighbours_do(network: nn.Module, noisy: Dataset, pool: str) -> None:
     layers = ("layer1", "layer3", "fc")
     spec = PredictionDepth.model_validate({"layers": layers, "pool": pool, "k": 4})
     result = spec.run(network, noisy, noisy)
@@ -84,9 +65,13 @@ def test_a_run_votes_as_brute_force_neighbours_do(network: nn.Module, pool: str)
         right = sum(vote == label for vote, label in zip(votes[layer], truth, strict=True))
         assert result.scores[f"{layer}/knn_acc"].value == right / 896
     assert result.scores["mean_depth"].value == pytest.approx(sum(expected_depths) / 896)
-    assert result.curves["depth_histogram"] == [expected_depths.count(depth) for depth in range(4)]
+    counts = [expected_depths.count(depth) for depth in range(4)]
+    assert result.curves["depth_histogram"] == counts
+    assert result.curves["depth/share"] == [count / 896 for count in counts]
+    assert result.curves["depth/examples"] == expected_depths
     assert {score.n for score in result.scores.values()} == {896}
-    assert min(result.curves["depth_histogram"]) > 0
+    assert min(counts) > 0
+    assert not result.notes
 
 
 def plain_vote(distances: list[float], labels: list[int]) -> int:
@@ -96,13 +81,76 @@ def plain_vote(distances: list[float], labels: list[int]) -> int:
     return min(near, key=lambda label: (-len(near[label]), sum(near[label])))
 
 
-def test_chunks_do_not_change_the_result(network: nn.Module) -> None:
-    noisy = named("digits-noisy").load()
-    layers = ("layer2", "layer4", "fc")
-    whole = PredictionDepth(layers=layers, query_chunk=10_000, support_chunk=10_000).run(network, noisy, noisy)
-    # the first chunk of support images is smaller than k
-    pieces = PredictionDepth(layers=layers, query_chunk=301, support_chunk=3).run(network, noisy, noisy)
-    assert whole == pieces
+def many(dataset: Dataset, train: int, test: int) -> Dataset:
+    """The test images, repeated, as both splits: more than one piece of either."""
+
+    def first(count: int) -> Split:
+        at = torch.arange(count) % len(dataset.test)
+        return Split(dataset.test.images_NCHW[at], dataset.test.labels_N[at])
+
+    return replace(dataset, train=first(train), test=first(test))
+
+
+def test_memory_changes_no_result_but_how_often_training_images_are_seen(network: nn.Module, noisy: Dataset) -> None:
+    data, layers = many(noisy, 1200, 1100), ("layer1", "layer4", "fc")
+    results, seen = [], []
+    for memory_mb in (4096, 1):
+        told: list[tuple[str, int, int]] = []
+        context = Context(progress=lambda *each, told=told: told.append(each))
+        results.append(PredictionDepth(layers=layers, memory_mb=memory_mb).run(network, data, data, context))
+        compared = [(done, total) for what, done, total in told if "neighbours" in what]
+        seen.append(compared.count((1200, 1200)))
+        assert compared == [(1024, 1200), (1200, 1200)] * seen[-1]
+        assert [(done, total) for what, done, total in told if "network" in what] == [(1024, 1100), (1100, 1100)]
+    assert seen == [1, 2]
+    assert results[0] == results[1]
+
+
+def test_the_bank_changes_no_result_and_is_used_again(network: nn.Module, noisy: Dataset, tmp_path: Path) -> None:
+    spec = PredictionDepth(layers=("layer2", "fc"))
+    bank = Bank(tmp_path)
+    told: list[str] = []
+    context = Context(bank, lambda what, _, __: told.append(what))
+    plain, first = spec.run(network, noisy, noisy), spec.run(network, noisy, noisy, context)
+    assert any("network" in what for what in told)
+    told.clear()
+    again = spec.run(network, noisy, noisy, context)
+    assert told
+    assert not any("network" in what for what in told)
+    assert plain == first == again
+
+
+def test_float32_predictions_are_float64_ones_nearly_everywhere(network: nn.Module, noisy: Dataset) -> None:
+    spec = PredictionDepth(layers=("layer1", "layer2", "layer3", "layer4", "fc"))
+    exact = spec.run(network, noisy, noisy)
+    single = spec.run(copy.deepcopy(network).float(), noisy, noisy)
+    pairs = zip(single.curves["depth/examples"], exact.curves["depth/examples"], strict=True)
+    assert sum(one == other for one, other in pairs) / 896 >= 0.999
+
+
+def test_a_sure_float32_network_s_softmax_is_told_apart(network: nn.Module, noisy: Dataset) -> None:
+    sure = copy.deepcopy(network).float()
+    with torch.no_grad():
+        sure.get_parameter("fc.weight").mul_(4)
+    context = Context()
+    support, query = (context.bank.features(sure, noisy, split).double() for split in (noisy.train, noisy.test))
+    head = copy.deepcopy(sure.get_submodule("fc")).double()
+    support, query = head(support).softmax(1).detach(), head(query).softmax(1).detach()
+    assert (query.float().amax(1) == 1).sum() > 20
+    hits = 0
+    for query_C, label in zip(query, noisy.test.labels_N.tolist(), strict=True):
+        distances, near = (support - query_C).square().sum(1).sqrt().sort(stable=True)
+        hits += plain_vote(distances[:5].tolist(), noisy.train.labels_N[near[:5]].tolist()) == label
+    assert PredictionDepth(layers=("fc",)).run(sure, noisy, noisy).scores["fc/knn_acc"].value == hits / 896
+
+
+def test_reranked_candidates_find_the_same_and_say_that_they_need_not(network: nn.Module, noisy: Dataset) -> None:
+    layers = ("layer1", "layer3", "fc")
+    exact, rough = (PredictionDepth(layers=layers, search=search).run(network, noisy, noisy) for search in ("exact", "rerank"))
+    assert rough.notes == (EMPIRICAL,)
+    assert rough.scores["fc/knn_acc"] == exact.scores["fc/knn_acc"]
+    pairs = zip(rough.curves["depth/examples"], exact.curves["depth/examples"], strict=True)
+    assert sum(one == other for one, other in pairs) / 896 >= 0.995
 
 
 def test_a_layer_the_model_lacks_is_named(network: nn.Module, digits: Dataset) -> None:
@@ -115,7 +163,14 @@ def test_unresolved_layers_are_our_mistake(network: nn.Module, digits: Dataset) 
         PredictionDepth().run(network, digits, digits)
 
 
-def test_more_neighbours_than_training_images_are_refused(network: nn.Module) -> None:
-    noisy = named("digits-noisy").load()
+def test_more_neighbours_than_training_images_are_refused(network: nn.Module, noisy: Dataset) -> None:
     with pytest.raises(ValueError, match="k 301 is more than the 300 training images: use a smaller k"):
         PredictionDepth(k=301, layers=("fc",)).run(network, noisy, noisy)
+
+
+def test_a_last_layer_that_diverged_is_refused(network: nn.Module, noisy: Dataset) -> None:
+    broken = copy.deepcopy(network)
+    with torch.no_grad():
+        broken.get_parameter("fc.weight")[0, 0] = torch.inf
+    with pytest.raises(ValueError, match="logits are not all finite"):
+        PredictionDepth(layers=("layer1",)).run(broken, noisy, noisy)
