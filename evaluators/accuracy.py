@@ -1,38 +1,76 @@
-"""Test accuracy, the number of SEAL's Tables 2, 7 and 8 (arXiv 2304.04858; protocols 2.7).
+"""Test accuracy, the number of SEAL's Tables 2, 7 and 8 (arXiv 2304.04858; protocols 2.7), and calibration.
 
-Legend: N test images, C classes.
+Legend: N test images, C classes, M bins of confidence.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluators import intervals
-from evaluators.base import CONTEXT, Context, EvalResult, Evaluator
+from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, Score
 from evaluators.features import logits
 from trainer.core.data import Dataset
 
+BINS = 15
+
 
 class Accuracy(Evaluator):
-    """Top-1 accuracy (and top-5 where there are more than five classes) and plain cross-entropy on the test
-    images."""
+    """Top-1 accuracy (and top-5 where there are more than five classes), plain cross-entropy, calibration and the accuracy
+    of each class on the test images.
+
+    The network judged is that of the checkpoint, after the last epoch of its generation: nothing is selected.
+    """
+
+    version: ClassVar[int] = 2  # 2: calibration and classes
 
     name: Literal["accuracy"] = "accuracy"
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
-        """Scores `top1` (share of N, Wilson interval), `loss` (nats per image, no smoothing) and, if C > 5,
-        `top5`."""
-        logits_NC = logits(model, target.test.images_NCHW, target).double()
-        labels_N = target.test.labels_N.to(logits_NC.device)
+        """Scores `top1` (share of N, Wilson interval), `loss` (nats per image, no smoothing), `ece` (see `reliability`; no
+        interval, because the estimate is biased upwards) and, if C > 5, `top5`.
+
+        Curves `per_class/acc` and `per_class/n` in the order of the classes, `ece/confidence`, `ece/accuracy` and `ece/n` in
+        the order of the bins. Where a class or bin has no images (n is 0) its other values are 0.
+        """
+        logits_NC = logits(model, target.test.images_NCHW, target).double().cpu()
+        labels_N = target.test.labels_N.cpu()
+        N, C = logits_NC.shape
+        right_N = (logits_NC.argmax(1) == labels_N).double()
+        count_C, right_C = _grouped(labels_N, C, right_N)
+        count_M, confidence_M, accuracy_M = reliability(logits_NC.softmax(1).amax(1), right_N)
         scores = {
-            "top1": intervals.share(_hits(logits_NC, labels_N, 1), len(labels_N)),
+            "top1": intervals.share(int(right_N.sum()), N),
             "loss": intervals.mean(functional.cross_entropy(logits_NC, labels_N, reduction="none")),
+            "ece": Score(value=float(((accuracy_M - confidence_M).abs() * count_M).sum() / N), n=N),
         }
-        if logits_NC.shape[1] > 5:
-            scores["top5"] = intervals.share(_hits(logits_NC, labels_N, 5), len(labels_N))
-        return EvalResult(scores=scores)
+        if C > 5:
+            scores["top5"] = intervals.share(int((logits_NC.topk(5).indices == labels_N[:, None]).sum()), N)
+        curves = {
+            "per_class/acc": right_C,
+            "per_class/n": count_C,
+            "ece/confidence": confidence_M,
+            "ece/accuracy": accuracy_M,
+            "ece/n": count_M,
+        }
+        return EvalResult(scores=scores, curves={name: values.tolist() for name, values in curves.items()})
 
 
-def _hits(logits_NC: Tensor, labels_N: Tensor, k: int) -> int:
-    return int((logits_NC.topk(k).indices == labels_N[:, None]).sum())
+def reliability(confidence_N: Tensor, right_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of M equal-width bins of the top-1 probability: images, mean confidence and accuracy (Guo et al. 2017, section 2).
+
+    A bin is open below and closed above, ((m - 1) / M, m / M]. Their gap |accuracy - confidence|, weighted by the images, is
+    the expected calibration error, eq. 3.
+    """
+    edges = torch.arange(1, BINS, dtype=torch.float64) / BINS
+    bin_N = torch.bucketize(confidence_N, edges)
+    count_M, confidence_M = _grouped(bin_N, BINS, confidence_N)
+    return count_M, confidence_M, _grouped(bin_N, BINS, right_N)[1]
+
+
+def _grouped(group_N: Tensor, groups: int, values_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Size and mean of each group; the mean of none is 0."""
+    count = torch.bincount(group_N, minlength=groups).double()
+    return count, torch.bincount(group_N, values_N, minlength=groups) / count.clamp(min=1)

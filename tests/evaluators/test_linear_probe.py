@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -5,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluators.bank import Bank
-from evaluators.linear_probe import LinearProbe, train_heads
+from evaluators.base import Context
+from evaluators.linear_probe import LinearProbe, hits, train_heads
 from trainer.core.data import Dataset, Split, named
 from trainer.core.seeding import generator
 
@@ -43,15 +47,52 @@ def test_heads_are_those_of_three_runs_of_torch_sgd() -> None:
         for heads, plain in zip(found, plain_heads(x, labels, start, orders, lr), strict=True):
             expected = torch.cat([plain.weight, plain.bias[:, None]], 1)
             worst = max(worst, float((heads[run] - expected).abs().max()))
+            assert int(hits(heads, with_constant, labels)[run]) == int((plain(x).argmax(1) == labels).sum())
     assert worst < 1e-12
     assert (found[-1][0] - start).abs().max() > 0.1, "nothing was learned"
+
+
+def test_a_batch_of_all_images_is_gradient_descent_with_momentum() -> None:
+    random = torch.Generator().manual_seed(1)
+    x = torch.randn(9, 4, dtype=torch.float64, generator=random)
+    labels = torch.arange(9) % 3
+    start = torch.randn(3, 4, dtype=torch.float64, generator=random)
+    spec = LinearProbe(targets=("any",), learning_rates=(0.5, 0.2), batch_size=100, momentum=0.6, weight_decay=0.03)
+    orders = [torch.randperm(9, generator=random) for _ in range(3)]
+    found = [heads.clone() for heads in train_heads(x, labels, start, orders, spec)]
+    for run, lr in enumerate((0.5, 0.2)):
+        heads, velocity = start, torch.zeros_like(start)
+        for of_epoch in found:
+            slope = ((x @ heads.T).softmax(1) - functional.one_hot(labels)) / 9
+            velocity = 0.6 * velocity + slope.T @ x + 0.03 * heads
+            heads = heads - lr * velocity
+            assert (of_epoch[run] - heads).abs().max() < 1e-14
+
+
+def test_float32_features_train_float32_heads() -> None:
+    x, labels = torch.randn(20, 5, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 4
+    [heads] = train_heads(x, labels, torch.zeros(4, 5), [torch.arange(20)], LinearProbe(targets=("any",)))
+    assert heads.dtype == torch.float32
+
+
+def test_hits_of_each_head_over_several_blocks() -> None:
+    random = torch.Generator().manual_seed(2)
+    heads, x = torch.randn(2, 5, 3, generator=random), torch.randn(600, 3, generator=random)
+    labels = torch.randint(0, 5, (600,), generator=random)
+    expected = [0, 0]
+    for row, label in zip(x.tolist(), labels.tolist(), strict=True):
+        for head in range(2):
+            scores = [sum(w * v for w, v in zip(weights, row, strict=True)) for weights in heads[head].tolist()]
+            expected[head] += scores.index(max(scores)) == label
+    assert hits(heads, x, labels).tolist() == expected
+    assert expected[0] != expected[1]
 
 
 def test_a_run_is_plain_sgd_and_its_heldout_score_is_selected_without_the_test_set(
     network: nn.Module, digits: Dataset, edges: Dataset
 ) -> None:
     rates = (0.01, 1.0, 0.1)
-    spec = LinearProbe(targets=("digits-edges",), learning_rates=rates, epochs=6, batch_size=8, train_per_class=7)
+    spec = LinearProbe(targets=("digits-edges",), learning_rates=rates, epochs=6, batch_size=8, train_per_class=7, seed=3)
     result = spec.run(network, digits, edges)
 
     train, test = (Bank().features(network, edges, split) for split in (edges.train, edges.test))
@@ -59,18 +100,18 @@ def test_a_run_is_plain_sgd_and_its_heldout_score_is_selected_without_the_test_s
     whole, held = [], []
     for label in range(10):
         rows = (labels == label).nonzero().flatten()
-        rows = rows[torch.randperm(len(rows), generator=generator(0, "probe", "digits-edges", "subset", label))][:7]
+        rows = rows[torch.randperm(len(rows), generator=generator(3, "probe", "digits-edges", "subset", label))][:7]
         whole.append(rows)
-        order = torch.randperm(7, generator=generator(0, "probe", "digits-edges", "heldout", label))
+        order = torch.randperm(7, generator=generator(3, "probe", "digits-edges", "heldout", label))
         held.append(rows[order][:1])  # a fifth of seven, rounded
     whole_rows, held_rows = torch.cat(whole), torch.cat(held)
     kept_rows = torch.tensor([row for row in whole_rows.tolist() if row not in set(held_rows.tolist())])
     size = train.shape[1]
     start = torch.empty(10, size + 1, dtype=torch.float64)
-    start.uniform_(-(size**-0.5), size**-0.5, generator=generator(0, "probe", "digits-edges", "init"))
+    start.uniform_(-(size**-0.5), size**-0.5, generator=generator(3, "probe", "digits-edges", "init"))
 
     def hits(part: str, rows: Tensor, x: Tensor, y: Tensor) -> list[list[int]]:
-        draws = [generator(0, "probe", "digits-edges", part, epoch) for epoch in range(6)]
+        draws = [generator(3, "probe", "digits-edges", part, epoch) for epoch in range(6)]
         orders = [torch.randperm(len(rows), generator=draw) for draw in draws]
         heads = [plain_heads(train[rows], labels[rows], start, orders, lr) for lr in rates]
         return [[int((head(x).argmax(1) == y).sum()) for head in of_rate] for of_rate in heads]
@@ -81,6 +122,8 @@ def test_a_run_is_plain_sgd_and_its_heldout_score_is_selected_without_the_test_s
     best = max((count, -rate, -epoch) for rate, row in enumerate(on_held) for epoch, count in enumerate(row))
     chosen = honest[-best[1]][-best[2]]
     assert chosen < max(map(max, honest)), "choosing by the test images would not show"
+    first_best = [tested[row.index(max(row))] for tested, row in zip(honest, on_held, strict=True)]
+    assert chosen < min(first_best[0], first_best[2]), "choosing another learning rate would not show"
     assert result.scores["acc"].value == max(map(max, on_test)) / 896
     assert result.scores["acc_heldout"].value == chosen / 896
     for name, row, held_row in zip(("lr0.01", "lr1.0", "lr0.1"), on_test, on_held, strict=True):
@@ -94,10 +137,7 @@ def test_a_run_is_plain_sgd_and_its_heldout_score_is_selected_without_the_test_s
 
 def test_the_test_labels_do_not_reach_the_heldout_choice(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
     spec = LinearProbe(targets=("digits-edges",), epochs=3)
-    shuffled = Dataset(
-        edges.name, edges.classes, edges.train, Split(edges.test.images_NCHW, edges.test.labels_N.flip(0)), edges.mean,
-        edges.std,
-    )  # fmt: skip
+    shuffled = replace(edges, test=Split(edges.test.images_NCHW, edges.test.labels_N.flip(0)))
     first, second = spec.run(network, digits, edges), spec.run(network, digits, shuffled)
     for lr in ("lr0.1", "lr0.01", "lr0.001"):
         assert first.curves[f"{lr}/heldout"] == second.curves[f"{lr}/heldout"]
@@ -128,3 +168,41 @@ def test_a_set_without_two_images_of_a_class_cannot_be_held_out(network: nn.Modu
 def test_a_learning_rate_is_listed_once() -> None:
     with pytest.raises(ValidationError, match=r"0\.1 is listed twice: keep it once"):
         LinearProbe(targets=("any",), learning_rates=(0.1, 0.1))
+
+
+def test_what_the_test_images_selected_is_flagged(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
+    spec = LinearProbe(targets=("digits-edges",), learning_rates=(0.1, 0.01), epochs=2)
+    result = spec.run(network, digits, small(edges))
+    flag = "acc is the best of 2 learning rates x 2 epochs on the test images (test-selected)"
+    assert result.notes == (f"{flag}; acc_heldout is chosen on training images",)
+
+
+def test_features_in_bf16_are_asked_for_and_flagged(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
+    asked: list[str] = []
+
+    class Asked(Bank):
+        def features(self, *arguments: Any, **options: Any) -> Tensor:
+            asked.append(arguments[3] if len(arguments) > 3 else options["precision"])
+            return super().features(*arguments, **options)
+
+    exact = LinearProbe(targets=("digits-edges",), epochs=1)
+    assert len(exact.run(network, digits, small(edges), Context(bank=Asked())).notes) == 1
+    result = exact.model_copy(update={"features": "bf16"}).run(network, digits, small(edges), Context(bank=Asked()))
+    assert asked == ["exact", "exact", "bf16", "bf16"]
+    assert result.notes[1] == "features were computed in bfloat16, which is NOT equivalent to the network's own precision"
+    with pytest.raises(ValidationError, match="'exact' or 'bf16'"):
+        LinearProbe.model_validate({"targets": ("any",), "features": "fp16"})
+
+
+def test_progress_counts_the_epochs_of_both_runs(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
+    told: list[tuple[str, int, int]] = []
+    context = Context(progress=lambda what, done, total: told.append((what, done, total)))
+    LinearProbe(targets=("digits-edges",), epochs=2).run(network, digits, small(edges), context)
+    heads = [each for each in told if each[0].startswith("linear probe")]
+    assert heads == [("linear probe of digits-edges", done, 4) for done in (1, 2, 3, 4)]
+
+
+def small(data: Dataset) -> Dataset:
+    """The first 40 images of each split."""
+    few = [Split(split.images_NCHW[:40], split.labels_N[:40]) for split in (data.train, data.test)]
+    return replace(data, train=few[0], test=few[1])

@@ -315,7 +315,7 @@ def test_keys_that_are_pinned() -> None:
     plan = planned(small())
     assert node(plan, "normal", 0).key == "de6ded79e27488e5fe318ae4f236d84397004dcca15d8d563f0d0b9cf0473941"
     assert node(plan, "seal", 1).key == "6bd18884a1e80e427fdfecf436e27ea026daa4ee686aab8c56df0848d1b69b51"
-    assert node(plan, "normal", 1, "evaluation").key == "7f2d4c222940ad26100227d7f8240228e50fd0414728a4214f491b086e327486"
+    assert node(plan, "normal", 1, "evaluation").key == "7a27041cd6862c1af9d8baab546d01a4fcf05b5642f09ed46a655e1bed46bfe7"
 
 
 # --- forks ---
