@@ -18,8 +18,9 @@ _HEADLINES = {
     "few-shot": ("acc",),
     "hessian-spectrum": ("max", "negative_share"),
     "prediction-depth": ("knn_acc", "mean_depth"),
+    "training": ("last",),
 }
-_SHARES = ("top1", "acc", "acc_heldout", "knn_acc", "negative_share")
+_SHARES = ("top1", "acc", "acc_heldout", "knn_acc", "negative_share", "last", "best")
 
 
 def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
@@ -54,7 +55,10 @@ def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
 
 
 def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table:
-    """Scores by arm after its last generation, beside generation 0; mean and sample standard deviation over seeds."""
+    """Scores by arm after its last generation, beside generation 0; mean and sample standard deviation over seeds.
+
+    Below it, each once: what to know before trusting a score that it shows.
+    """
     last = max((row["generation"] for row in rows), default=0)
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     seeds = len({row["seed"] for row in rows})
@@ -66,22 +70,26 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
     for name, _, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
     names = dict.fromkeys((row["evaluator"], row["dataset"], row["metric"]) for row in rows)
+    notes: dict[str, None] = {}
     for evaluator, dataset, metric in names:
         short = metric.rsplit("/", 1)[-1]
         if not everything and (short not in _HEADLINES.get(evaluator, (short,)) or metric.startswith("lr")):
             continue
         cells = []
         for _, shown_arms, generation in columns:
-            values = [
-                row["value"]
+            shown = [
+                row
                 for row in rows
                 if (row["evaluator"], row["dataset"], row["metric"], row["generation"])
                 == (evaluator, dataset, metric, generation)
                 and row["arm"] in shown_arms
                 and row["value"] is not None
             ]
-            cells.append(_cell(values, 100 if short in _SHARES else 1))
+            notes |= {f"{evaluator}: {note}": None for row in shown for note in row.get("details", {}).get("notes", [])}
+            cells.append(_cell([row["value"] for row in shown], 100 if short in _SHARES else 1))
         table.add_row(f"{evaluator} {dataset} {metric}" + (" %" if short in _SHARES else ""), *cells)
+    if notes:
+        table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table
 
 

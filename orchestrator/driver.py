@@ -183,6 +183,7 @@ class Driver:
                     self._settings.storage,
                     self._evaluated,
                     lambda key, why: self._fail({key}, "USER_ERROR", why),
+                    self._settings.features_gib,
                 )
             else:
                 self._stopping.wait(1.0)  # another experiment is at them
@@ -205,11 +206,11 @@ class Driver:
             evaluator=node.evaluator,
         )
 
-    def _evaluated(self, key: str, result: dict[str, Any]) -> None:
+    def _evaluated(self, key: str, record: dict[str, Any]) -> None:
         node = self._plan.nodes[key]
         assert node.evaluator is not None
         what = made_by(self._experiment, node), node.evaluator["name"], node.target_label
-        self._store.finish_evaluation(self._claims[key], *what, result["scores"], result["curves"])
+        self._store.finish_evaluation(self._claims[key], *what, record["scores"], record["curves"], record["details"])
         self._done.add(key)
 
     # --- nodes ---

@@ -63,16 +63,24 @@ class Publisher:
                 self._store.shipped(identity, arm.name, seed, last_epoch, last_result)
 
     def conclude(self) -> None:
-        """Sends the rest, says where each generation was trained, and sets the runs' terminal status."""
+        """Sends the rest, says where each generation was trained and what the scores mean, and sets the runs' final status."""
         self.ship()
         experiment = self._store.experiment(self._experiment["id"])
         assert experiment is not None
+        details = self._store.details_of(experiment["id"])
         made: dict[tuple[str, int], dict[str, str]] = {}
+        judged: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for use in self._store.uses_of(experiment["id"]):
+            row = (use["arm"], use["seed"])
             if use["kind"] == "generation" and use["made_by"]:
-                made.setdefault((use["arm"], use["seed"]), {})[f"relearn.g{use['generation']:02}.trained_in"] = use["made_by"]
+                made.setdefault(row, {})[f"relearn.g{use['generation']:02}.trained_in"] = use["made_by"]
+            if use["key"] in details:
+                judged.setdefault(row, []).append({"generation": use["generation"], **details[use["key"]]})
         for run in self._store.runs_of(experiment["id"]):
-            self._tracker.tag(run["run_id"], made.get((run["arm"], run["seed"]), {}) | {"relearn.state": experiment["state"]})
+            row = (run["arm"], run["seed"])
+            self._tracker.tag(run["run_id"], made.get(row, {}) | {"relearn.state": experiment["state"]})
+            if row in judged:
+                self._tracker.text(run["run_id"], "evaluations.json", json.dumps(judged[row], indent=1))
             self._tracker.finish(run["run_id"], _STATUS[experiment["state"]])
         self._store.set_published(experiment["id"])
 

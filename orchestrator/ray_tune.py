@@ -1,5 +1,6 @@
 """Evaluations on Ray Tune: one trial per evaluation node, results told as they come and keyed by node, never by order."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from pydantic import TypeAdapter
 from ray import tune
 
 from evaluators import AnyEvaluator, EvaluatorSpec
+from evaluators.bank import Bank
+from evaluators.base import Context
+from evaluators.judge import judge
 from orchestrator.spec import Resources
 from trainer.core import checkpoint, data, models
 from trainer.core.fingerprint import pin_threads
@@ -36,16 +40,24 @@ def evaluate(
     storage: Path,
     on_result: Callable[[str, dict[str, Any]], None],
     on_error: Callable[[str, str], None],
+    features_gib: float = 0,
 ) -> None:
-    """Runs all `jobs`; tells each node's result or error as soon as its trial ends."""
+    """Runs all `jobs`; tells each node's record (evaluators.judge) or error as soon as its trial ends.
 
-    def judge(config: dict[str, Any]) -> dict[str, Any]:
+    Up to `features_gib` of layer outputs stay in `storage` for further jobs.
+    """
+
+    def trial(config: dict[str, Any]) -> dict[str, Any]:
         return _judge(config)
 
-    judge.__name__ = name  # what the Ray dashboard shows of the trials
+    trial.__name__ = name  # what the Ray dashboard shows of the trials
     tuner = tune.Tuner(
-        tune.with_resources(judge, {"cpu": resources.cpus, "gpu": resources.gpus}),
-        param_space={"job": tune.grid_search([asdict(job) for job in jobs]), "threads": resources.threads},
+        tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
+        param_space={
+            "job": tune.grid_search([asdict(job) for job in jobs]),
+            "threads": resources.threads,
+            "features": {"directory": str(storage / "features"), "gib": features_gib},
+        },
         tune_config=tune.TuneConfig(
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["job"]["title"].replace("/", "-"),
@@ -70,26 +82,35 @@ class _Tell(tune.Callback):  # type: ignore[misc]
         return {}  # Tune pickles its callbacks to restore an experiment, which we never do: the database knows what is left
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._on_result(trial.config["job"]["key"], trial.last_result["result"])
+        self._on_result(trial.config["job"]["key"], json.loads(trial.last_result["record"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._on_error(trial.config["job"]["key"], trial.get_error().__str__()[-2000:])
 
 
 def _judge(config: dict[str, Any]) -> dict[str, Any]:
-    job = Job(**config["job"])
     pin_threads(config["threads"])
-    evaluator: AnyEvaluator = TypeAdapter(EvaluatorSpec).validate_python(job.evaluator)
-    source = _data(job.source)
-    target = _data(job.target) if job.target != job.source else source
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-    model_spec: Any = TypeAdapter(models.ModelSpec).validate_python(job.model)
-    model = models.build(model_spec, len(source.classes), seed=0)
+    found = record(Job(**config["job"]), bank(**config["features"]), device)
+    return {"record": json.dumps(found)}  # as text, or Tune's loggers would take it for thousands of metrics
+
+
+def record(job: Job, bank: Bank, device: torch.device) -> dict[str, Any]:
+    """What a trial finds, as evaluators.judge tells it."""
+    evaluator: AnyEvaluator = TypeAdapter(EvaluatorSpec).validate_python(job.evaluator)
+    source, target = _data(job.source), _data(job.target)
+    model_spec: models.AnyModel = TypeAdapter(models.ModelSpec).validate_python(job.model)
+    model = models.skeleton(model_spec, len(source.class_names())).to_empty(device="cpu")
     checkpoint.load_weights(Path(job.checkpoint), model)
-    result = evaluator.run(model.to(device).eval(), source.to(device), target.to(device))
-    return {"result": result.model_dump(mode="json")}
+    return judge(evaluator, model.to(device).eval(), source, target, Context(bank))
 
 
-def _data(settings: dict[str, Any]) -> data.Dataset:
+def bank(directory: str, gib: float) -> Bank:
+    """Of at most `gib` on disk; 0 keeps nothing."""
+    limit = int(gib * 2**30)
+    return Bank(Path(directory), limit, min(limit, Bank.entry_bytes)) if limit else Bank()
+
+
+def _data(settings: dict[str, Any]) -> data.AnyData:
     spec: data.AnyData = TypeAdapter(data.DataSpec).validate_python(settings)
-    return spec.load()
+    return spec

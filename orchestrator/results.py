@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from evaluators import intervals
 from orchestrator.store import LIVE, Row, Store
+from trainer.core import data
 
 
 def view(store: Store, experiment: Row, now: float | None = None) -> dict[str, Any]:
@@ -51,15 +55,62 @@ def summary(experiment: Row) -> dict[str, Any]:
 
 
 def result_rows(store: Store, experiment: Row) -> Iterator[dict[str, Any]]:
-    """One row per arm, seed, generation, evaluator, data set and metric, with its interval where it has one."""
-    for run in _table_rows(experiment):
-        for row in store.results_of(experiment["id"], *run):
+    """One row per arm, seed, generation, evaluator, data set and metric, with its interval where it has one.
+
+    `details` say what the number means (evaluators.judge); they are empty where it was measured before they were kept. The
+    evaluator `training` is the test accuracy in a committed generation's epochs: `last`, and apart from it `best`.
+    """
+    details = store.details_of(experiment["id"])
+    committed = {use["key"] for use in store.uses_of(experiment["id"]) if use["node_state"] == "SUCCEEDED"}
+    label, n = _tested(experiment["spec"]["data"])
+    for arm, seed in _table_rows(experiment):
+        of_run = {"arm": arm, "seed": seed}
+        generations: dict[int, list[Row]] = {}
+        for row in store.epochs_of(experiment["id"], arm, seed):
+            if row["key"] in committed and "test/accuracy" in row["metrics"]:
+                generations.setdefault(row["generation_index"], []).append(row)
+        for generation, measured in sorted(generations.items()):
+            where = of_run | {"generation": generation, "evaluator": "training", "dataset": label}
+            yield from (where | row for row in _training_rows(measured, n))
+        for row in store.results_of(experiment["id"], arm, seed):
             yield {
-                "arm": run[0],
-                "seed": run[1],
+                **of_run,
                 "generation": row["generation_index"],
                 **{name: row[name] for name in ("evaluator", "dataset", "metric", "value", "low", "high", "n")},
+                "details": details.get(row["key"], {}),
             }
+
+
+def _training_rows(measured: list[Row], n: int | None) -> Iterator[dict[str, Any]]:
+    """The last of a generation's epochs and the best (the earliest of equals), each with its epoch."""
+    measured = sorted(measured, key=lambda row: row["epoch"])
+    selected = f"best of {len(measured)} measured epochs on the test images"
+    best = max(measured, key=lambda row: row["metrics"]["test/accuracy"])
+    for name, row, notes in (("last", measured[-1], []), ("best", best, [selected])):
+        value = row["metrics"]["test/accuracy"]
+        low, high = (None, None) if n is None else _interval(value, n)
+        yield {
+            "metric": f"test_accuracy/{name}",
+            "value": value,
+            "low": low,
+            "high": high,
+            "n": n,
+            "details": {"epoch": row["epoch"], "notes": notes},
+        }
+
+
+def _interval(value: float, n: int) -> tuple[float | None, float | None]:
+    score = intervals.share(round(value * n), n)
+    return score.low, score.high
+
+
+def _tested(settings: dict[str, Any]) -> tuple[str, int | None]:
+    """What tables call the data, and how many test images it has; None where it is not on this machine."""
+    try:
+        spec: data.AnyData = TypeAdapter(data.DataSpec).validate_python(settings)
+    except ValidationError:  # posted under other code
+        return str(settings["name"]), None
+    return spec.label, None if spec.problem() else spec.test_size() or None
 
 
 def _table_rows(experiment: Row) -> list[tuple[str, int]]:

@@ -1,5 +1,6 @@
 """Where this installation keeps things, from RELEARN_* environment variables; every process of one installation must agree."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ class Settings:
     storage: Path
     max_running: int
     """Experiments that run at the same time; further ones wait in the order they came."""
+    features_gib: float = 20
+    """Of layer outputs that evaluators leave in `storage` for each other; 0 keeps none."""
 
     @staticmethod
     def from_environment() -> "Settings":
@@ -24,6 +27,13 @@ class Settings:
         max_running = os.environ.get("RELEARN_MAX_RUNNING", "1")
         if not max_running.isdigit() or int(max_running) < 1:
             raise ValueError(f"RELEARN_MAX_RUNNING must be a whole number >= 1, got {max_running!r}")
+        features = os.environ.get("RELEARN_FEATURES_GB", "20")
+        try:
+            features_gib = float(features)
+        except ValueError:
+            features_gib = -1
+        if not 0 <= features_gib < math.inf:
+            raise ValueError(f"RELEARN_FEATURES_GB must be a number >= 0, got {features!r}: 0 keeps no features")
         return Settings(
             home=home,
             database_url=os.environ.get("RELEARN_DATABASE_URL", f"sqlite:///{home / 'relearn.db'}"),
@@ -31,4 +41,5 @@ class Settings:
             ray_address=os.environ.get("RELEARN_RAY_ADDRESS", "http://127.0.0.1:8265"),
             storage=Path(os.environ.get("RELEARN_STORAGE", home / "storage")).absolute(),
             max_running=int(max_running),
+            features_gib=features_gib,
         )

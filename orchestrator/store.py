@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.plan import Plan
-from orchestrator.tables import curves, epochs, experiments, idempotency, nodes, results, runs, schema, uses
+from orchestrator.tables import curves, details, epochs, experiments, idempotency, nodes, results, runs, schema, uses
 
 TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 LIVE = ("STARTING", "RUNNING", "RECOVERING", "CANCELLING")
@@ -257,8 +257,9 @@ class Store:
         dataset: str,
         scores: Mapping[str, Mapping[str, Any]],
         series: Mapping[str, list[float]],
+        about: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Commits the scores of an evaluation, unless the claim was lost."""
+        """Commits the scores of an evaluation and what is to be said about them, unless the claim was lost."""
         at = self._now()
         with self._writing.begin() as connection:
             if not self._finish(connection, claim, {"made_by": made_by}):
@@ -270,6 +271,8 @@ class Store:
             _insert(connection, results, rows)
             lines = {name: list(_finite(dict(enumerate(each))).values()) for name, each in series.items()}
             _insert(connection, curves, [{"key": claim.key, "name": name, "values": each} for name, each in lines.items()])
+            if about is not None:
+                connection.execute(sa.insert(details), {"key": claim.key, "content": dict(about)})
             return True
 
     def fail_node(self, claim: Claim, reason: str, message: str) -> bool:
@@ -313,6 +316,13 @@ class Store:
     def results_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[Row]:
         """Result rows of a row of the comparison, with its generation; likewise."""
         return self._rows_of(results, experiment, arm, seed, after)
+
+    def details_of(self, experiment: str) -> dict[str, dict[str, Any]]:
+        """What is said about each evaluation of the experiment, by key; nothing of those made before it was kept."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        query = sa.select(details).where(details.c.key.in_(mine))
+        with self._engine.connect() as connection:
+            return {row.key: row.content for row in connection.execute(query)}
 
     def latest_epochs(self, experiment: str) -> dict[str, Row]:
         """For each generation that has begun: its last epoch row."""

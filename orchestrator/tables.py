@@ -81,6 +81,12 @@ curves = sa.Table(
     sa.Column("name", sa.String(200), primary_key=True),
     sa.Column("values", sa.JSON, nullable=False),
 )
+details = sa.Table(
+    "details",
+    schema,
+    sa.Column("key", sa.ForeignKey("nodes.key"), primary_key=True),
+    sa.Column("content", sa.JSON, nullable=False),
+)
 runs = sa.Table(
     "runs",
     schema,

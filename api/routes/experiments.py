@@ -115,7 +115,11 @@ def spec(experiment: TheExperiment) -> dict[str, Any]:
 
 @router.get("/experiments/{experiment_id}/results")
 def result_rows(experiment: TheExperiment, store: TheStore) -> dict[str, Any]:
-    """Tidy rows of what was measured so far: arm, seed, generation, evaluator, dataset, metric, value, low, high, n."""
+    """Tidy rows of what was measured so far: arm, seed, generation, evaluator, dataset, metric, value, low, high, n, details.
+
+    `details` name the evaluator's version and settings, the data and the episodes by digest, and what to know before trusting
+    the score (`notes`). The evaluator `training` is the test accuracy of a generation's last epoch, and of its best.
+    """
     return {"state": experiment["state"], "rows": list(results.result_rows(store, experiment))}
 
 

@@ -121,6 +121,38 @@ def test_generation_0_of_the_table_is_that_of_the_first_arm() -> None:
     assert printed(rows)[1][1] == ["accuracy digits top1 %", "25.00", "50.00", "50.00"]
 
 
+def test_the_last_epoch_stands_in_the_table_and_the_best_among_everything() -> None:
+    training: dict[str, Any] = {"evaluator": "training", "dataset": "digits"}
+    selected = {"epoch": 7, "notes": ["best of 9 measured epochs on the test images"]}
+    rows = [
+        score("seal", 0, 0.5, **training, metric="test_accuracy/last", details={"epoch": 8, "notes": []}),
+        score("seal", 0, 0.75, **training, metric="test_accuracy/best", details=selected),
+    ]
+    assert printed(rows)[1] == [["score", "seal"], ["training digits test_accuracy/last %", "50.00"]]
+    assert printed(rows, everything=True)[1] == [
+        ["score", "seal"],
+        ["training digits test_accuracy/last %", "50.00"],
+        ["training digits test_accuracy/best %", "75.00"],
+        ["training: best of 9 measured epochs on the"],
+        ["test images"],
+    ]
+
+
+def test_what_to_know_of_the_scores_shown_is_said_once_below_them() -> None:
+    reduced = {"notes": ["a reduced run [600]", "bf16"]}
+    probe: dict[str, Any] = {"evaluator": "linear-probe", "dataset": "digits"}
+    rows = [
+        score("normal", 0, 0.5, details=reduced),
+        score("seal", 0, 0.5, details=reduced),
+        score("seal", 0, 0.5, **probe, metric="acc", details={"notes": ["bf16"]}),
+        score("seal", 0, 0.5, **probe, metric="acc_heldout", details={"notes": []}),
+        score("seal", 0, 0.5, **probe, metric="lr0.1/last", details={"notes": ["not shown"]}),
+    ]
+    caption = show.results_table(rows).caption
+    assert str(caption) == "accuracy: a reduced run [600]\naccuracy: bf16\nlinear-probe: bf16"
+    assert show.results_table([score("seal", 0, 0.5)]).caption is None
+
+
 # --- following ---
 
 

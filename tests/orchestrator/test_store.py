@@ -545,6 +545,40 @@ def test_a_curve_with_nan_does_not_cost_the_scores(store: Store) -> None:
     assert [row["value"] for row in store.results_of(experiment, "normal", 0)] == [1.0]
 
 
+ABOUT: dict[str, Any] = {"version": 2, "settings": {"bn_mode": "train", "lr": 0.01}, "digests": {"5shot": "ab"}, "notes": []}
+
+
+def test_what_is_said_about_an_evaluation_is_committed_with_its_scores(store: Store) -> None:
+    experiment = running(store)
+    score = {"top1": {"value": 0.5, "n": 1, "low": None, "high": None}}
+    lost, held = claimed(store, N1_ACCURACY, experiment), claimed(store, N1_ACCURACY, experiment)
+    assert store.finish_evaluation(lost, "by", "accuracy", "digits", score, {}, {"version": 1}) is False
+    assert store.details_of(experiment) == {}
+    assert store.finish_evaluation(held, "by", "accuracy", "digits", score, {}, ABOUT) is True
+    assert store.finish_evaluation(held, "by", "accuracy", "digits", score, {}, {"version": 3}) is False
+    assert store.details_of(experiment) == {N1_ACCURACY: ABOUT}
+    assert store.details_of("exp_of_nobody") == {}
+
+
+def test_a_database_from_before_details_were_kept_goes_on_working(url: str, clock: Clock) -> None:
+    before = Store(url, now=clock)
+    experiment = running(before)
+    score = {"top1": {"value": 0.5, "n": 1, "low": None, "high": None}}
+    before.finish_evaluation(claimed(before, N1_ACCURACY, experiment), "by", "accuracy", "digits", score, {})
+    before.close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE details"))
+    engine.dispose()
+    store = Store(url, now=clock)
+    assert store.details_of(experiment) == {}
+    s1_accuracy = node(PLAN, "seal", 1, "evaluation").key
+    store.finish_evaluation(claimed(store, s1_accuracy, experiment), "by", "accuracy", "digits", score, {}, ABOUT)
+    assert store.details_of(experiment) == {s1_accuracy: ABOUT}
+    assert [row["value"] for row in store.results_of(experiment, "normal", 0)] == [0.5]
+    store.close()
+
+
 # --- where it was published ---
 
 
