@@ -149,6 +149,7 @@ def test_the_experiment_succeeds_and_shares_generation_0(first: dict[str, Any]) 
 def test_results_are_tidy_rows_of_every_evaluator(first: dict[str, Any], client: Client) -> None:
     rows = client.results(first["id"])
     assert {row["evaluator"] for row in rows} == {
+        "training",
         "accuracy",
         "linear-probe",
         "few-shot",
@@ -158,6 +159,15 @@ def test_results_are_tidy_rows_of_every_evaluator(first: dict[str, Any], client:
     (few,) = [row for row in rows if row["arm"] == "seal" and row["evaluator"] == "few-shot"]
     assert (few["dataset"], few["metric"], few["n"], few["generation"]) == ("digits-5-9", "1shot/acc", 5, 1)
     assert few["low"] < few["value"] < few["high"]
+    assert (few["details"]["version"], few["details"]["settings"]["episodes"]) == (2, 5)
+    assert few["details"]["target"].startswith("digits-5-9#")
+    assert few["details"]["notes"] == ["reduced run: 5 of the protocol's 600 episodes"]
+    episodes = {row["details"]["digests"]["1shot"] for row in rows if row["evaluator"] == "few-shot"}
+    assert len(episodes) == 1, "every arm is scored on the same episodes"
+    last, best = ([row for row in rows if row["metric"] == f"test_accuracy/{name}"] for name in ("last", "best"))
+    top1 = {(row["arm"], row["generation"]): row["value"] for row in rows if row["metric"] == "top1"}
+    assert {(row["arm"], row["generation"]): row["value"] for row in last} == pytest.approx(top1)
+    assert all(b["value"] >= row["value"] for row, b in zip(last, best, strict=True))
     shared = {(row["arm"], row["value"]) for row in rows if (row["metric"], row["generation"]) == ("top1", 0)}
     assert len(shared) == 3
     assert len({value for _, value in shared}) == 1
@@ -292,7 +302,7 @@ def test_prepared_data_is_refused_until_it_is_there_and_then_used_by_every_worke
     posted = client.submit(raw)
     view = end(client, posted["id"])
     assert view["state"] == "SUCCEEDED", view["message"]
-    judged = {(row["evaluator"], row["dataset"]) for row in client.results(posted["id"])}
+    judged = {(row["evaluator"], row["dataset"]) for row in client.results(posted["id"]) if row["evaluator"] != "training"}
     assert judged == {("accuracy", "tiny-imagenet.probe-64.partial"), ("few-shot", "eurosat.cdfsl-64.partial")}
 
 
