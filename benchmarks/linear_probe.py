@@ -19,7 +19,6 @@ Legend: N images, C classes, D features, R learning rates, B a minibatch.
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle, islice
 from typing import Any
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.report import print_result
+from benchmarks.timing import timed
 from evaluators.bank import Bank
 from evaluators.linear_probe import HELD_OUT, LinearProbe, hits, train_heads
 from trainer.core.data import Dataset, Split
@@ -186,15 +186,10 @@ def plain_head(features: int, lr: float, like: Tensor) -> tuple[nn.Linear, torch
 
 def interleaved(turns: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, list[float]]:
     """Seconds of every action in every round, in turn."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
         for name, action in turns.items():
-            began = clock()
-            action()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(clock() - began)
+            seconds[name].append(timed(device, action)[1])
     return seconds
 
 

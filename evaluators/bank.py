@@ -103,12 +103,13 @@ class Bank:
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[None]:
-        """Alone among processes that want the same features: the second finds them done."""
+        """Alone among processes that want the same features: the second finds them done. Some others wait too, so that there
+        are at most 256 lock files."""
         if self.directory is None:
             yield
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.directory / f"{key}.lock"):
+        with FileLock(self.directory / f"{key[:2]}.lock"):
             yield
 
     def _keys(
