@@ -5,9 +5,12 @@ Legend: N images, D outputs of a layer for one image.
 
 import hashlib
 import json
+import logging
 import os
+import shutil
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +27,9 @@ from trainer.core.data import Dataset, Split
 
 VERSION = 1
 """Of the values: raised when the same network and images would give others."""
+STALE_S = 24 * 3600.0
 Pool = Literal["none", "avg"]
+log = logging.getLogger("relearn.bank")
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,11 @@ class Bank:
                 piece = {layer: of_all[at : at + rows].to(device) for layer, of_all in stored.items()}
                 if missing:
                     piece |= outputs(network, dataset, images_NCHW, missing, pool, precision)
-                    for layer, values_ND in piece.items():
-                        if layer in missing and self._keeps(N, values_ND):
-                            if layer not in writers:
-                                assert self.directory is not None
-                                writers[layer] = _Writer(self.directory, missing[layer], N, values_ND)
-                            writers[layer].write(at, values_ND)
+                    for layer, key in missing.items():
+                        if at == 0 and self.directory is not None and self._keeps(N, piece[layer]):
+                            writers[layer] = _Writer(self.directory, key, N, piece[layer])
+                        if layer in writers:
+                            writers[layer].write(at, piece[layer])
                     progress(f"{dataset.name} through the network", at + len(images_NCHW), N)
                 yield {layer: piece[layer] for layer in keys}
             for layer, writer in writers.items():
@@ -99,7 +103,13 @@ class Bank:
                 writer.discard()
 
     def _keeps(self, n: int, values_ND: Tensor) -> bool:
-        return self.directory is not None and n * values_ND.shape[1] * values_ND.element_size() <= self.entry_bytes
+        needed = n * values_ND.shape[1] * values_ND.element_size()
+        assert self.directory is not None
+        self.directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.directory).free
+        if needed <= self.entry_bytes and 2 * needed > free:
+            log.warning("%s has %.1f GB left: %.1f GB of outputs are not kept", self.directory, free / 1e9, needed / 1e9)
+        return needed <= self.entry_bytes and 2 * needed <= free
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[None]:
@@ -141,25 +151,33 @@ class Bank:
             expected = json.loads(manifest.read_bytes())["sha256"]
             found = np.load(values, mmap_mode="c")  # copy on write, as torch knows no read-only memory
             whole = _sha256(found) == expected
-        except (OSError, ValueError, KeyError):
+            if whole:
+                os.utime(manifest)
+        except (OSError, ValueError, KeyError):  # not there, not whole, or just removed by another process
             return None
         if not whole:
             manifest.unlink(missing_ok=True)
             return None
-        os.utime(manifest)
         return torch.from_numpy(found)
 
     def _make_room(self, new: set[str]) -> None:
+        """Other processes may be making room too, so any file may be gone."""
         assert self.directory is not None
-        manifests = sorted(self.directory.glob("*.json"), key=lambda path: path.stat().st_mtime)
-        files = [path.with_suffix(".npy") for path in manifests]
-        total = sum(path.stat().st_size for path in files if path.exists())
-        for manifest, file in zip(manifests, files, strict=True):
-            if total <= self.limit_bytes or file.name in new:
-                continue
-            total -= file.stat().st_size if file.exists() else 0
-            manifest.unlink(missing_ok=True)
-            file.unlink(missing_ok=True)  # whoever has it mapped keeps it
+        entries = []
+        for manifest in self.directory.glob("*.json"):
+            with suppress(FileNotFoundError):
+                file = manifest.with_suffix(".npy")
+                entries.append((manifest.stat().st_mtime, file.stat().st_size, manifest, file))
+        total = sum(size for _, size, _, _ in entries)
+        for _, size, manifest, file in sorted(entries):
+            if total > self.limit_bytes and file.name not in new:
+                total -= size
+                manifest.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)  # whoever has it mapped keeps it
+        for left in self.directory.glob("*.partial-*"):  # by a process that was killed
+            with suppress(FileNotFoundError):
+                if left.stat().st_mtime < time.time() - STALE_S:
+                    left.unlink()
 
 
 class _Writer:

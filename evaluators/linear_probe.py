@@ -5,7 +5,7 @@ minibatch.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import AfterValidator, Field
@@ -39,6 +39,8 @@ class LinearProbe(TransferEvaluator):
 
     Heads are trained in the dtype of the features, which is the network's: float32 as a rule, as in an ordinary script.
     """
+
+    version: ClassVar[int] = 2
 
     name: Literal["linear-probe"] = "linear-probe"
     learning_rates: Annotated[tuple[LearningRate, ...], AfterValidator(distinct)] = Field(

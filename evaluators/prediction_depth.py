@@ -6,7 +6,7 @@ neighbours, C classes.
 
 import copy
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import AfterValidator, Field
@@ -32,6 +32,8 @@ class PredictionDepth(Evaluator):
     augmentation; the layer `fc` stands for the softmax of the logits. Training images are streamed past as many test
     images as fit into `memory_mb`, so their outputs are never held at once.
     """
+
+    version: ClassVar[int] = 2
 
     name: Literal["prediction-depth"] = "prediction-depth"
     k: int = Field(5, ge=1, le=10_000, description="neighbours that vote")

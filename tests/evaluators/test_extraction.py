@@ -42,6 +42,7 @@ def shaken(spec: AnyModel) -> nn.Module:
         (CifarResNet18(name="resnet18-cifar"), 20),
         (CifarPreActResNet18(name="preact-resnet18-cifar"), 9),
         (CifarResNet110(name="resnet110-cifar"), 111),
+        (CifarResNet110(name="resnet110-cifar", shortcut="pad"), 109),
     ],
     ids=lambda each: getattr(each, "name", None),
 )

@@ -53,9 +53,10 @@ class _BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
+        self.pads = pad_shortcut and (stride != 1 or inputs != outputs)
         if stride != 1 or inputs != outputs:
             if pad_shortcut:
-                self.downsample = _Strided(stride, outputs - inputs)
+                self.downsample = _Strided(stride)
             else:
                 self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
@@ -63,19 +64,21 @@ class _BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x_NCHW)))
         out = self.bn2(self.conv2(out))
         shortcut = x_NCHW if self.downsample is None else self.downsample(x_NCHW)
+        if self.pads:  # to the channels of now: those of a slim network are fewer
+            shortcut = functional.pad(shortcut, (0, 0, 0, 0, 0, out.shape[1] - shortcut.shape[1]))
         out_NCHW: Tensor = self.relu(out + shortcut)
         return out_NCHW
 
 
 class _Strided(nn.Module):
-    """The parameter-free shortcut: every `stride`-th pixel and `more` channels of zeros (He et al. 2016, option A)."""
+    """The parameter-free shortcut: every `stride`-th pixel; the block appends channels of zeros (He et al. 2016, option A)."""
 
-    def __init__(self, stride: int, more: int) -> None:
+    def __init__(self, stride: int) -> None:
         super().__init__()
-        self.stride, self.more = stride, more
+        self.stride = stride
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return functional.pad(x_NCHW[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+        return x_NCHW[:, :, :: self.stride, :: self.stride]
 
 
 class _PreActBlock(nn.Module):
