@@ -83,7 +83,7 @@ class Stack:
         self._wait("mlflow", lambda: httpx.get(f"{self.links['mlflow']}/health", timeout=5).is_success)
 
     def stop(self) -> None:
-        """Ends what was started, children's children too, and returns when they are gone."""
+        """Ends what was started, and returns when it is gone; Ray's workers follow by themselves within seconds."""
         (self.home / "services.json").unlink(missing_ok=True)
         for child in self._children.values():
             _signal_group(child, signal.SIGTERM)
