@@ -4,7 +4,7 @@
 
 The measure is seconds per image-step: one image forward and backward in one minibatch of 4. The plain loop adapts gamma, beta
 and head of a ResNet-50 (64 px, frozen convs, NCHW, float32) one episode after another; ours adapts as many together as
-`affines.chunk` says, 8 on a CPU. They take turns, over the same minibatches. On a GPU the loop is timed on a few episodes and
+`affines.chunk` says, 10 on a CPU. They take turns, over the same minibatches. On a GPU the loop is timed on a few episodes and
 the 600 are in one batch, as far as memory goes.
 
 In float64 a small network is adapted for 100 epochs in both modes of BatchNorm: scores must agree to 1e-9, accuracies exactly.

@@ -119,7 +119,8 @@ def _ours(features_ND: Tensor, labels_N: Tensor, spec: FewShot, kernel: heads.Re
     """Query scores `[E, Q, W]`, with everything that is done after the features."""
     ledger = draw("any", labels_N, spec.ways, spec.shots[0], spec.queries, spec.episodes, spec.seed)
     scores = []
-    for indices, support_ES, query_EQ in pieces(ledger, heads.chunk(ledger.support_ES.shape[1], features_ND.device)):
+    size = heads.chunk(ledger.support_ES.shape[1], D, spec.ways, spec.epochs, features_ND.device)
+    for indices, support_ES, query_EQ in pieces(ledger, size):
         starts_EDW, orders_ETS = spec.draw_heads(D, ledger, indices)
         scores.append(heads.query_scores(features_ND, support_ES, query_EQ, starts_EDW, orders_ETS, spec, kernel))
     return torch.cat(scores)

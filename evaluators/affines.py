@@ -65,6 +65,8 @@ def backbone(model: nn.Module, episodes: int) -> nn.Module:
     """A copy of `model` for rows of `episodes` episodes: EpisodeNorm for BatchNorm2d, features out, the rest frozen."""
     network = copy.deepcopy(model).requires_grad_(False)
     norms = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        raise ValueError("the network has no BatchNorm whose gamma and beta could adapt: use mode linear")
     for name, norm in norms:
         network.set_submodule(name, EpisodeNorm(norm, episodes))
     network.set_submodule("fc", nn.Identity())

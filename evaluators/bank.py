@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -153,10 +154,11 @@ class Bank:
             whole = _sha256(found) == expected
             if whole:
                 os.utime(manifest)
-        except (OSError, ValueError, KeyError):  # not there, not whole, or just removed by another process
+        except (OSError, EOFError, ValueError, KeyError, TypeError):  # not there, not whole, or just removed by another process
             return None
         if not whole:
             manifest.unlink(missing_ok=True)
+            values.unlink(missing_ok=True)
             return None
         return torch.from_numpy(found)
 
@@ -174,7 +176,8 @@ class Bank:
                 total -= size
                 manifest.unlink(missing_ok=True)
                 file.unlink(missing_ok=True)  # whoever has it mapped keeps it
-        for left in self.directory.glob("*.partial-*"):  # by a process that was killed
+        alone = [path for path in self.directory.glob("*.npy") if not path.with_suffix(".json").exists()]
+        for left in [*alone, *self.directory.glob("*partial-*")]:  # by a process that was killed
             with suppress(FileNotFoundError):
                 if left.stat().st_mtime < time.time() - STALE_S:
                     left.unlink()
@@ -185,7 +188,7 @@ class _Writer:
 
     def __init__(self, directory: Path, key: str, n: int, values_ND: Tensor) -> None:
         self._file, self._manifest = directory / f"{key}.npy", directory / f"{key}.json"
-        self._aside = directory / f"{key}.partial-{os.getpid()}-{id(self)}"
+        self._aside = directory / f"{key}.partial-{uuid.uuid4().hex}"
         dtype = values_ND.new_empty(0, device="cpu").numpy().dtype
         self._values = np.lib.format.open_memmap(self._aside, "w+", dtype, (n, values_ND.shape[1]))
 

@@ -56,11 +56,19 @@ class Ledger:
         facts = self.facts
         if facts.labels_sha256 != labels_digest(labels_N):
             raise ValueError(f"the ledger {self.digest[:12]} of {facts.target!r} was drawn on other images: import its own")
+        widths = (self.support_ES.shape[1:], self.query_EQ.shape[1:])
+        if (
+            widths != ((facts.ways * facts.shots,), (facts.ways * facts.queries,))
+            or not len(self.support_ES) == len(self.query_EQ) > 0
+        ):
+            raise ValueError(f"the ledger {self.digest[:12]} has episodes of other sizes than its ways, shots and queries say")
+        rows_ER = torch.cat([self.support_ES, self.query_EQ], 1).sort(1).values
+        if rows_ER.min() < 0 or rows_ER.max() >= len(labels_N):
+            raise ValueError(f"the ledger {self.digest[:12]} names images beyond the {len(labels_N)} of {facts.target!r}")
         support_EWK = labels_N[self.support_ES].view(-1, facts.ways, facts.shots)
         query_EWQ = labels_N[self.query_EQ].view(-1, facts.ways, facts.queries)
         classes_EW = support_EWK[..., 0]
         one_class = bool((support_EWK == classes_EW[..., None]).all() and (query_EWQ == classes_EW[..., None]).all())
-        rows_ER = torch.cat([self.support_ES, self.query_EQ], 1).sort(1).values
         if not one_class or bool((classes_EW.sort(1).values.diff() == 0).any()) or bool((rows_ER.diff() == 0).any()):
             raise ValueError(f"the ledger {self.digest[:12]} has an episode that repeats an image or mixes classes")
 

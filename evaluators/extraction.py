@@ -30,6 +30,9 @@ def prepared(model: nn.Module, layers: Collection[str], precision: Precision) ->
     bit networks are laid out channels_last. A network that cannot be traced is left unfolded.
     """
     network = copy.deepcopy(model).eval().requires_grad_(False)
+    for module in network.modules():  # the original's would be told of the copy's outputs
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
     for conv, norm in _foldable(network):
         if conv not in layers and norm not in layers:
             pair: Any = (network.get_submodule(conv), network.get_submodule(norm))

@@ -4,6 +4,7 @@ Legend: E episodes, W ways, S = W * shots support and Q = W * queries query imag
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -85,14 +86,14 @@ class FewShot(TransferEvaluator):
             return found
         for index, (digest, shots) in enumerate(zip(self.ledgers or (), self.shots, strict=False)):
             try:
-                self._imported(digest, shots)
+                self._imported(digest, shots).check(labels_of(target.load()))
             except ValueError as error:
                 found.append((f"ledgers/{index}", str(error)))
         return [*found, *self._unfillable(target.name, len(target.class_names()), target.smallest_class())]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Per number of shots K: the score `<K>shot/acc` (`<K>shot-affines/acc`; mean over episodes, 1.96 standard errors,
-        n = episodes) and the curve `<K>shot/episodes` of accuracies; the digest `<K>shot` of its ledger.
+        n = episodes) and the curve `<K>shot/episodes` of accuracies; the digest `<K>shot` of its ledger (or `<K>shot-affines`).
 
         Raises ValueError where the target cannot fill an episode.
         """
@@ -110,6 +111,11 @@ class FewShot(TransferEvaluator):
                 scored = self._affines(model, target, ledger, context)
             hits: list[Tensor] = []
             for scores_EQW in scored:
+                if not torch.isfinite(scores_EQW).all():
+                    told = (
+                        f"the scores of {shots}-shot episodes of {target.name!r} are not all finite: the network or an episode"
+                    )
+                    raise ValueError(f"{told} diverged; evaluate an earlier checkpoint, or use a smaller lr or affine_lr")
                 labels_Q = torch.arange(self.ways, device=scores_EQW.device).repeat_interleave(self.queries)
                 hits += (scores_EQW.argmax(-1) == labels_Q).double().mean(1).cpu()
                 context.progress(f"{shots}-shot episodes of {target.name}", len(hits), self.episodes)
@@ -135,7 +141,7 @@ class FewShot(TransferEvaluator):
 
     def _linear(self, features_ND: Tensor, ledger: Ledger) -> Iterator[Tensor]:
         """Query scores `[E, Q, W]` of some episodes after others."""
-        size = heads.chunk(ledger.support_ES.shape[1], features_ND.device)
+        size = heads.chunk(ledger.support_ES.shape[1], features_ND.shape[1], self.ways, self.epochs, features_ND.device)
         for indices, support_ES, query_EQ in pieces(ledger, size):
             starts_EDW, orders_ETS = self.draw_heads(features_ND.shape[1], ledger, indices)
             yield heads.query_scores(features_ND, support_ES, query_EQ, starts_EDW, orders_ETS, self)
@@ -143,7 +149,7 @@ class FewShot(TransferEvaluator):
     def _affines(self, model: nn.Module, target: Dataset, ledger: Ledger, context: Context) -> Iterator[Tensor]:
         """Likewise."""
         parameter = next(model.parameters())
-        size = affines.chunk(model, target, self.batch_size)
+        size = affines.chunk(model, target, min(self.batch_size, ledger.support_ES.shape[1]))
         features = int(model.get_parameter("fc.weight").shape[1])
         what, E = f"epochs of {ledger.facts.shots}-shot episodes of {target.name}", len(ledger.support_ES)
         for indices, support_ES, query_EQ in pieces(ledger, size):
@@ -167,7 +173,8 @@ class FewShot(TransferEvaluator):
             return draw(target, labels_N, self.ways, shots, self.queries, self.episodes, self.seed)
         ledger = self._imported(self.ledgers[index], shots)
         ledger.check(labels_N)
-        return ledger
+        # heads are drawn for the data set as it is called here: the digest is of the tasks alone
+        return replace(ledger, facts=replace(ledger.facts, target=target))
 
     def _imported(self, digest: str, shots: int) -> Ledger:
         ledger = imported(digest)

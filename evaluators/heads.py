@@ -22,7 +22,7 @@ from torch import Tensor
 from evaluators.compiled import train_compiled
 
 CPU_BYTES, GPU_BYTES = 16 * 2**20, 2 * 2**30
-"""Of the Gram matrices that are worked on together: what the last cache level holds, and what a GPU can spare."""
+"""Of what is worked on together: what the last cache level holds, and what a GPU can spare."""
 
 
 class SGD(Protocol):
@@ -43,9 +43,10 @@ class SGD(Protocol):
 Recurrence = Callable[[Tensor, Tensor, Tensor, SGD], tuple[Tensor, float]]
 
 
-def chunk(support: int, device: torch.device) -> int:
+def chunk(support: int, features: int, ways: int, epochs: int, device: torch.device) -> int:
     """How many episodes of `support` images to train together."""
-    return max(1, (CPU_BYTES if device.type == "cpu" else GPU_BYTES) // (8 * support * support))
+    numbers = support * support + 2 * (features + 1) * ways + epochs * support  # Gram matrix, heads, orders
+    return max(1, (CPU_BYTES if device.type == "cpu" else GPU_BYTES) // (8 * numbers))
 
 
 def query_scores(

@@ -81,6 +81,14 @@ def test_a_run_says_what_no_source_fixes(network: nn.Module, digits: Dataset, ed
     assert frozen.curves != result.curves
 
 
+def test_a_diverged_network_is_refused(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
+    broken = copy.deepcopy(network)
+    broken.get_parameter("conv1.weight").data.fill_(torch.nan)
+    spec = FewShot(targets=("digits-edges",), mode="linear+affines", shots=(1,), episodes=2, epochs=1, queries=2)
+    with pytest.raises(ValueError, match="1-shot episodes of 'digits-edges' are not all finite"):
+        spec.run(broken, digits, edges)
+
+
 def test_a_minibatch_that_batch_norm_cannot_normalise_is_refused(digits: Dataset, edges: Dataset) -> None:
     small = dataclasses.replace(edges, train=Split(edges.train.images_NCHW[..., :8, :8], edges.train.labels_N))
     model = build(DigitsResNet(name="resnet-digits", width=4), classes=10, seed=0).eval()

@@ -81,6 +81,8 @@ def test_a_damaged_entry_is_computed_again(network: nn.Module, digits: Dataset, 
     assert torch.equal(Bank(tmp_path).features(network, digits, digits.test), expected)
     file.write_bytes(file.read_bytes()[:1000])
     assert torch.equal(Bank(tmp_path).features(network, digits, digits.test), expected)
+    file.write_bytes(b"")
+    assert torch.equal(Bank(tmp_path).features(network, digits, digits.test), expected)
     next(tmp_path.glob("*.json")).write_text("{")
     assert torch.equal(Bank(tmp_path).features(network, digits, digits.test), expected)
     file.unlink()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -86,6 +87,21 @@ def test_an_impossible_episode_is_refused(support: list[list[int]], query: list[
     Ledger(facts, torch.tensor([[0, 30]]), torch.tensor([[1, 31]])).check(LABELS)
 
 
+@pytest.mark.parametrize(
+    ("support", "query", "message"),
+    [
+        ([[0, 30]], [[-239, 31]], "names images beyond the 240 of 'any'"),
+        ([[0, 30]], [[1, 240]], "names images beyond the 240 of 'any'"),
+        ([[0, 30, 60, 90]], [[1, 31]], "has episodes of other sizes"),
+        ([[0, 30], [0, 30]], [[1, 31]], "has episodes of other sizes"),
+    ],
+)
+def test_rows_that_cannot_be_are_refused(support: list[list[int]], query: list[list[int]], message: str) -> None:
+    facts = episodes.Facts("any", episodes.labels_digest(LABELS), ways=2, shots=1, queries=1, seed=None)
+    with pytest.raises(ValueError, match=message):
+        Ledger(facts, torch.tensor(support), torch.tensor(query)).check(LABELS)
+
+
 def test_a_ledger_of_other_images_is_refused() -> None:
     with pytest.raises(ValueError, match="of 'any' was drawn on other images"):
         few().check(LABELS.flip(0))
@@ -105,6 +121,9 @@ def test_an_imported_ledger_is_what_a_run_uses(
     assert spec.problems(named("digits-edges")) == []
     found = spec.run(network, digits, edges)
     assert found.digests == {"2shot": other.digest}
+    renamed = Ledger(dataclasses.replace(other.facts, target="theirs"), other.support_ES, other.query_EQ)
+    episodes.write(renamed, episodes.folder() / f"{other.digest}.json")
+    assert spec.run(network, digits, edges) == found, "the digest is of the tasks alone, so are the scores"
     assert found.curves != FewShot.model_validate(settings).run(network, digits, edges).curves
 
 
@@ -115,6 +134,8 @@ def test_a_ledger_of_another_shape_is_refused(tmp_path: Path, monkeypatch: pytes
     spec = FewShot.model_validate({"targets": ["digits-edges"], "shots": [5], "episodes": 600, "ledgers": [ledger.digest]})
     ((field, message),) = spec.problems(named("digits-edges"))
     assert field == "ledgers/0"
+    foreign = spec.model_copy(update={"episodes": 60}).problems(named("digits-edges"))
+    assert foreign == [("ledgers/0", f"the ledger {ledger.digest[:12]} of 'any' was drawn on other images: import its own")]
     assert message.endswith(
         "has (ways, shots, queries, episodes) (5, 5, 15, 60), the settings say (5, 5, 15, 600): make them agree"
     )

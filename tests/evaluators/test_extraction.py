@@ -60,9 +60,10 @@ def test_folding_changes_nothing_but_roundings(spec: AnyModel, folds: int, digit
 def test_a_layer_that_is_asked_for_is_left_as_it_is(network: nn.Module, digits: Dataset) -> None:
     images_NCHW = digits.test.images_NCHW[:6]
     layers = ("conv1", "bn1", "layer1", "layer2.0.bn2", "layer4", PENULTIMATE)
-    with activations(network, layers[:-1]) as expected:
+    with activations(network, layers[:-1]) as seen:
         logits(network, images_NCHW, digits)
-        found = outputs(prepared(network, layers, "exact"), digits, images_NCHW, layers, "none", "exact")
+        expected = dict(seen)
+    found = outputs(prepared(network, layers, "exact"), digits, images_NCHW, layers, "none", "exact")
     for layer in layers[:-1]:
         torch.testing.assert_close(found[layer], expected[layer].flatten(1), rtol=1e-12, atol=1e-12)
     averaged = outputs(prepared(network, layers, "exact"), digits, images_NCHW, ("layer1",), "avg", "exact")["layer1"]
