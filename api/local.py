@@ -50,7 +50,7 @@ class Stack:
                 file.write(secrets.token_hex(32))
         ports = _ports({"api": 8000, "mlflow": 5000, "ray": 8265, "gcs": 6390, "ray_client": 10_001})
         self.links = {name: f"http://127.0.0.1:{ports[name]}" for name in ("api", "mlflow", "ray")}
-        self._ray_folder = tempfile.mkdtemp(prefix="relearn-")
+        self._ray_folder = tempfile.mkdtemp(prefix="relearn-", dir="/tmp")  # sockets have short names
         environment = os.environ | {
             "RELEARN_HOME": str(self.home),
             "RELEARN_TRACKING_URI": self.links["mlflow"],

@@ -59,7 +59,8 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
 
     Below it, each once: what to know before trusting a score that it shows.
     """
-    last = max((row["generation"] for row in rows), default=0)
+    judged = [row for row in rows if row["evaluator"] != "training"] or rows  # every generation has rows of its training
+    last = max((row["generation"] for row in judged), default=0)
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     seeds = len({row["seed"] for row in rows})
     spread = f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed"

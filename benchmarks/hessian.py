@@ -147,7 +147,7 @@ def power_iteration(
                 break
             v_P = w_P
         values.append(value)
-        found = torch.cat([found, v_P[None]])
+        found = torch.cat([found, (v_P / v_P.norm())[None]])
     return torch.tensor(values, dtype=torch.float64), products
 
 

@@ -36,7 +36,8 @@ def quadrature(
 def broadened(nodes_M: Tensor, weights_M: Tensor, width: float) -> tuple[Tensor, Tensor]:
     """Grid and density `[G]`: a Gaussian of mass `weights_M` at every node, of `width` times the range of the nodes."""
     low, high = float(nodes_M.min()), float(nodes_M.max())
-    sigma = width * (high - low or abs(high) or 1.0)
+    size = max(abs(low), abs(high))
+    sigma = width * (high - low if high - low > 1e-6 * size else size or 1.0)  # equal nodes differ by rounding
     low, high = low - TAIL * sigma, high + TAIL * sigma
     grid_G = torch.linspace(low, high, round(POINTS * (high - low) / sigma) + 1, dtype=torch.float64)
     kernels_GM = torch.exp(-0.5 * ((grid_G[:, None] - nodes_M) / sigma).square()) / (sigma * math.sqrt(2 * math.pi))

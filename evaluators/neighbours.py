@@ -4,6 +4,7 @@ Legend: Q queries, S points of one block, D coordinates, E of them with the norm
 product, R of them whose neighbours may change, P measured pairs of a query and a point, N of them for one query; C classes.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -117,7 +118,11 @@ class _Exact:
         centred_SD = self._scratch("centred", (len(support_SD), support_SD.shape[1]), support_SD.dtype)
         self._support_SD = torch.sub(support_SD, self._centre_D, out=centred_SD)
         self._norms_S = _norms(self._support_SD)
-        self._slack_Q = 16 * torch.finfo(support_SD.dtype).eps * (self._norms_Q + self._norms_S.max())
+        self._slack_Q = (
+            max(16, 2 * math.sqrt(support_SD.shape[1]))
+            * torch.finfo(support_SD.dtype).eps
+            * (self._norms_Q + self._norms_S.max())
+        )
         return kth_Q - self._norms_Q + self._slack_Q
 
     def rows(self, rows: slice) -> Tensor:
