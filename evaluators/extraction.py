@@ -18,7 +18,7 @@ from trainer.core.data import Dataset
 PENULTIMATE = "penultimate"
 """The input of `fc`, after global pooling."""
 Precision = Literal["exact", "bf16"]
-"""`exact` is the network's own dtype; `bf16` is 2 to 3 times as fast and off by about 3 % (NOT equivalent)."""
+"""`exact` is the network's own dtype; `bf16` is about twice as fast and rounds every layer to 8 bits (NOT equivalent)."""
 PIXELS = 256 * 64 * 64
 """Of one forward pass: enough to be quick, few enough for 224 px to fit in memory."""
 

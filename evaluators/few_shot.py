@@ -68,7 +68,7 @@ class FewShot(TransferEvaluator):
         description="BatchNorm while gamma and beta adapt: statistics of the minibatch (as CD-FSL) or the stored ones",
     )
     features: Precision = Field(
-        "exact", description="bf16 extracts 2 to 3 times as fast and is NOT equivalent; mode linear only"
+        "exact", description="bf16 extracts about twice as fast and is NOT equivalent; mode linear only"
     )
     seed: int = Field(0, ge=0, le=2**31, description="draws the episodes, heads and minibatches")
     ledgers: tuple[Digest, ...] | None = Field(

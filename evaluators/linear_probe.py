@@ -52,7 +52,7 @@ class LinearProbe(TransferEvaluator):
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD, without dampening or Nesterov")
     seed: int = Field(0, ge=0, le=2**31, description="draws the head, minibatches, held-out images and subset")
     train_per_class: int | None = Field(None, ge=2, description="training images kept per class; null keeps all")
-    features: Precision = Field("exact", description="bf16: NOT equivalent, extraction 2 to 3 times as fast")
+    features: Precision = Field("exact", description="bf16: NOT equivalent, extraction about twice as fast")
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """`train_per_class` beyond what the target has, as (field, message)."""
