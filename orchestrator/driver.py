@@ -151,7 +151,9 @@ class Driver:
         parent = str(self._checkpoint(segment.parent)) if segment.parent else None
         spec = self._spec.train_spec(self._spec.arm(first.arm), first.seed).model_dump_json()
         keys = tuple(node.key for node in segment.nodes)
-        plugin = methods.PLUGINS.get(self._spec.arm(first.arm).method.name)
+        method = self._spec.arm(first.arm).method
+        assert method is not None
+        plugin = methods.PLUGINS.get(method.name)
         code = plugin.code_sha256 if plugin else None
         return ray_board.Task(spec, first.generation, keys, parent, code, str(self._settings.storage))
 
@@ -196,12 +198,13 @@ class Driver:
         assert node.parent is not None
         assert node.evaluator is not None
         assert node.target is not None
+        arm = self._spec.arm(node.arm)
         return ray_tune.Job(
             key=node.key,
             title=node.title,
             checkpoint=str(self._checkpoint(node.parent)),
-            model=self._spec.model.model_dump(mode="json"),
-            source=self._spec.data.model_dump(mode="json"),
+            model=self._spec.model_of(arm).model_dump(mode="json"),
+            source=self._spec.data_of(arm).model_dump(mode="json"),
             target=node.target,
             evaluator=node.evaluator,
         )

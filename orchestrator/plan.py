@@ -6,13 +6,14 @@ Normal, LLF and SEAL is one node, and an experiment that was posted before is al
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import evaluators
-from evaluators import AnyEvaluator, TransferEvaluator
-from orchestrator.spec import Arm, ExperimentSpec
+from evaluators import AnyEvaluator, PredictionDepth, TransferEvaluator
+from orchestrator.spec import Arm, Committed, ExperimentSpec, Weights, last_generation
 from trainer import methods
 from trainer.core import data
 from trainer.core.plugins import Plugin
@@ -20,7 +21,8 @@ from trainer.core.plugins import Plugin
 GENERATION_VERSION = 2
 """Raised by hand when training would give other bits for the same settings."""
 
-Kind = Literal["generation", "evaluation"]
+Kind = Literal["generation", "checkpoint", "evaluation"]
+"""A checkpoint is weights from elsewhere, brought in without training."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,17 @@ class Segment:
 def plan(spec: ExperimentSpec) -> Plan:
     """All nodes of `spec` (already resolved): for each arm and seed its generations, then what judges them."""
     result = Plan()
+    keys = {arm.name: _Keys(spec, arm) for arm in spec.arms}
     for seed in spec.seeds:
         for arm in spec.arms:
-            chain = _generations(spec, arm, seed)
-            for node in chain:
+            if seed not in spec.seeds_of(arm):
+                continue
+            chain = keys[arm.name].chain(seed)
+            for node in chain.values():
                 result.add(node, arm.name, seed)
             for evaluation in spec.evaluations:
-                for generation in evaluation.generations(spec.train.generations):
-                    for node in _evaluations(spec, evaluation.evaluator, chain[generation]):
+                for generation in spec.judged(evaluation, arm):
+                    for node in keys[arm.name].evaluations(evaluation.evaluator, chain[generation]):
                         result.add(node, arm.name, seed)
     return result
 
@@ -127,44 +132,47 @@ def digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _generations(spec: ExperimentSpec, arm: Arm, seed: int) -> list[Node]:
-    settings = {
-        "kind": "generation",
-        "version": GENERATION_VERSION,
-        "data": _named(spec.data),
-        "model": _named(spec.model),
-        "train": spec.train.model_dump(mode="json", exclude_defaults=True, exclude={"recipe", "generations"}),
-        "seed": seed,
-    }
-    if spec.train.schedule.scope == "run":
-        settings["generations"] = spec.train.generations
-    if spec.train.batch_norm == "per-worker":
-        settings["workers"] = spec.resources.workers
-    chain = [] if arm.fork is None else _generations(spec, spec.arm(arm.fork.arm), seed)[: arm.fork.generation + 1]
-    parent = chain[-1].key if chain else None
-    for generation in range(len(chain), spec.train.generations):
-        method = arm.method.identity(generation)
-        code = {} if method is None else _code(methods.PLUGINS.get(arm.method.name))
-        key = digest(settings | {"generation": generation, "method": method, "parent": parent} | code)
-        title = f"{arm.name}/seed{seed}/g{generation}"
-        chain.append(Node(key, "generation", parent, generation, arm.name, seed, title))
-        parent = key
-    return chain
+class _Keys:
+    """The nodes of one arm. What is the same for all its seeds and generations is written out once."""
 
+    def __init__(self, spec: ExperimentSpec, arm: Arm) -> None:
+        self._spec, self._arm = spec, arm
+        self._train, self._data, self._model = spec.train_of(arm), spec.data_of(arm), spec.model_of(arm)
+        self._judged: dict[AnyEvaluator, list[_Judgement]] = {}
+        self._methods: dict[int, tuple[dict[str, Any] | None, dict[str, Any]]] = {}
 
-def _evaluations(spec: ExperimentSpec, evaluator: AnyEvaluator, judged: Node) -> list[Node]:
-    transfers = isinstance(evaluator, TransferEvaluator)
-    targets = [data.named(name) for name in evaluator.targets] if isinstance(evaluator, TransferEvaluator) else [spec.data]
-    settings = _named(evaluator)
-    settings.pop("targets", None)
-    nodes = []
-    for target in targets:
-        content = {"kind": "evaluation", "version": evaluator.version, "evaluator": settings, "target": _named(target)}
-        key = digest(content | {"checkpoint": judged.key} | _code(evaluators.PLUGINS.get(evaluator.name)))
-        title = f"{judged.title}/{evaluator.name}/{target.label}"
-        own = settings | ({"targets": [target.text()]} if transfers else {})
-        nodes.append(
-            Node(
+    def chain(self, seed: int) -> dict[int, Node]:
+        """The generations of the arm by index, parents first; weights that are there already are one."""
+        arm = self._arm
+        if arm.checkpoint is not None:
+            node = self._checkpoint(arm.checkpoint, seed)
+            return {node.generation: node}
+        assert arm.method is not None
+        chain = self._shared(seed)
+        parent = chain[max(chain)].key if chain else None
+        for generation in range(max(chain) + 1 if chain else 0, self._train.generations):
+            method, code = self._method(generation)
+            content = self._settings | {"seed": seed, "generation": generation, "method": method, "parent": parent} | code
+            parent = digest(content)
+            chain[generation] = Node(
+                parent,
+                "generation",
+                chain[generation - 1].key if generation else None,
+                generation,
+                arm.name,
+                seed,
+                f"{arm.name}/seed{seed}/g{generation}",
+            )
+        return chain
+
+    def evaluations(self, evaluator: AnyEvaluator, judged: Node) -> Iterator[Node]:
+        """What judges the node: one for each target."""
+        if evaluator not in self._judged:
+            self._judged[evaluator] = list(self._judgements(evaluator))
+        for each in self._judged[evaluator]:
+            key = digest(each.content | {"checkpoint": judged.key})
+            title = f"{judged.title}/{evaluator.name}/{each.label}"
+            yield Node(
                 key,
                 "evaluation",
                 judged.key,
@@ -172,12 +180,82 @@ def _evaluations(spec: ExperimentSpec, evaluator: AnyEvaluator, judged: Node) ->
                 judged.arm,
                 judged.seed,
                 title,
-                own,
-                _named(target),
-                target.label,
+                each.evaluator,
+                each.target,
+                each.label,
             )
-        )
-    return nodes
+
+    def _shared(self, seed: int) -> dict[int, Node]:
+        """The generations before the arm's fork."""
+        spec, fork = self._spec, self._arm.fork
+        if fork is None:
+            return {}
+        if fork.experiment is None:
+            chain = _Keys(spec, spec.arm(fork.arm)).chain(seed)
+            return {generation: node for generation, node in chain.items() if generation <= fork.generation}
+        title = f"{fork.experiment}/{fork.arm}/seed{seed}/g{fork.generation}"
+        node = Node(fork.keys[str(seed)], "generation", None, fork.generation, self._arm.name, seed, title)
+        return {fork.generation: node}
+
+    def _checkpoint(self, source: Committed | Weights, seed: int) -> Node:
+        arm = self._arm.name
+        if isinstance(source, Committed):
+            generation = last_generation(self._spec, self._arm)
+            title = f"{source.experiment}/{source.arm}/seed{seed}/g{generation}"
+            return Node(source.keys[str(seed)], "generation", None, generation, arm, seed, title)
+        content = source.model_dump(mode="json", exclude_defaults=True)
+        if source.sha256 is not None:
+            content.pop("uri")  # the same file elsewhere is the same checkpoint
+        shape = {"model": _named(self._model), "data": _named(self._data)}
+        return Node(digest({"kind": "checkpoint"} | content | shape), "checkpoint", None, 0, arm, seed, f"{arm}/weights")
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        settings = {
+            "kind": "generation",
+            "version": GENERATION_VERSION,
+            "data": _named(self._data),
+            "model": _named(self._model),
+            "train": self._train.model_dump(mode="json", exclude_defaults=True, exclude={"recipe", "generations"}),
+        }
+        if self._train.schedule.scope == "run":
+            settings["generations"] = self._train.generations
+        if self._train.batch_norm == "per-worker":
+            settings["workers"] = self._spec.resources.workers
+        return settings
+
+    def _method(self, generation: int) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """What the method adds to the key of `generation`: its settings, and the code of one that is not ours."""
+        if generation not in self._methods:
+            method = self._arm.method
+            assert method is not None
+            identity = method.identity(generation)
+            self._methods[generation] = identity, {} if identity is None else _code(methods.PLUGINS.get(method.name))
+        return self._methods[generation]
+
+    def _judgements(self, evaluator: AnyEvaluator) -> Iterator["_Judgement"]:
+        if isinstance(evaluator, PredictionDepth) and evaluator.layers is None:
+            evaluator = evaluator.model_copy(update={"layers": (*self._model.stage_points(), "fc")})
+        transfers = isinstance(evaluator, TransferEvaluator)
+        targets = [data.named(name) for name in evaluator.targets] if isinstance(evaluator, TransferEvaluator) else [self._data]
+        settings = _named(evaluator)
+        settings.pop("targets", None)
+        code = _code(evaluators.PLUGINS.get(evaluator.name))
+        for target in targets:
+            named = _named(target)
+            content = {"kind": "evaluation", "version": evaluator.version, "evaluator": settings, "target": named} | code
+            own = settings | ({"targets": [target.text()]} if transfers else {})
+            yield _Judgement(content, own, named, target.label)
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """An evaluator on one target: what is in its key, and the settings and label as its node has them."""
+
+    content: dict[str, Any]
+    evaluator: dict[str, Any]
+    target: dict[str, Any]
+    label: str
 
 
 def _code(plugin: Plugin | None) -> dict[str, Any]:

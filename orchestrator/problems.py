@@ -98,6 +98,8 @@ def _locate(location: list[str | int], raw: object) -> tuple[list[str | int], li
         mapping = schema.get("discriminator", {}).get("mapping", {})
         if step in mapping:  # a union's tag, not a place in the document
             schema = _dereferenced({"$ref": mapping[step]})
+        elif step in _TAGS and isinstance(raw, dict) and step not in raw:  # likewise
+            schema = _SCHEMA["$defs"][_TAGS[str(step)]]
         elif isinstance(raw, dict):
             path.append(step)
             known, raw = list(schema.get("properties", {})), raw.get(step)
@@ -111,8 +113,12 @@ def _locate(location: list[str | int], raw: object) -> tuple[list[str | int], li
 
 
 def _dereferenced(schema: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in schema:
-        schema = _SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    """The schema behind references, and behind the permission to be null."""
+    while "$ref" in schema or "anyOf" in schema:
+        if "$ref" in schema:
+            schema = _SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        else:
+            schema = next((each for each in schema["anyOf"] if each.get("type") != "null"), {})
     return schema
 
 
@@ -126,3 +132,5 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
 
 
 _SCHEMA: dict[str, Any] = ExperimentSpec.model_json_schema()
+_TAGS = {"committed": "Committed", "weights": "Weights"}
+"""Of unions that are told apart by their fields."""

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from orchestrator.spec import ExperimentSpec
 from orchestrator.store import Row, Store
 
@@ -27,16 +29,17 @@ class Publisher:
         identity = self._experiment["id"]
         if known := self._store.run(identity, arm, seed):
             return str(known["run_id"])
-        spec = self._spec
+        spec, described = self._spec, self._spec.arm(arm)
         where = self._tracker.experiment(f"{spec.name} ({identity})", {"relearn.experiment": identity})
-        method = next(each.method for each in spec.arms if each.name == arm)
-        params = {
-            **_flat("data", spec.data.model_dump(mode="json")),
-            **_flat("model", spec.model.model_dump(mode="json")),
-            **_flat("train", spec.train.model_dump(mode="json")),
-            **_flat("method", method.model_dump(mode="json")),
-            "seed": seed,
-        }
+        parts: dict[str, BaseModel | None] = {"data": spec.data_of(described), "model": spec.model_of(described)}
+        if described.method is None:
+            parts["checkpoint"] = described.checkpoint
+        else:
+            parts |= {"train": spec.train_of(described), "method": described.method}
+        params: dict[str, object] = {"seed": seed}
+        for name, part in parts.items():
+            assert part is not None
+            params |= _flat(name, part.model_dump(mode="json"))
         tags = {"relearn.experiment": identity, "relearn.arm": arm, "relearn.seed": str(seed)}
         run_id = self._tracker.start_run(where, f"{arm}-seed{seed}", tags, params)
         self._tracker.text(run_id, "spec.json", json.dumps(self._experiment["spec"], indent=2))
@@ -45,9 +48,10 @@ class Publisher:
 
     def ship(self) -> None:
         """Sends everything that was measured and not sent yet."""
-        identity, epochs = self._experiment["id"], self._spec.train.epochs
+        identity = self._experiment["id"]
         for arm in self._spec.arms:
-            for seed in self._spec.seeds:
+            epochs = self._spec.train_of(arm).epochs
+            for seed in self._spec.seeds_of(arm):
                 run_id = self.run_id(arm.name, seed)
                 run = self._store.run(identity, arm.name, seed)
                 assert run is not None

@@ -58,26 +58,35 @@ def result_rows(store: Store, experiment: Row) -> Iterator[dict[str, Any]]:
     """One row per arm, seed, generation, evaluator, data set and metric, with its interval where it has one.
 
     `details` say what the number means (evaluators.judge); they are empty where it was measured before they were kept. The
-    evaluator `training` is the test accuracy in a committed generation's epochs: `last`, and apart from it `best`.
+    evaluator `training` is the test accuracy in a committed generation's epochs: `last`, and apart from it `best`. `node` is
+    the key of what was measured and `made_by` the experiment, arm, seed and generation that did the work.
     """
     details = store.details_of(experiment["id"])
-    committed = {use["key"] for use in store.uses_of(experiment["id"]) if use["node_state"] == "SUCCEEDED"}
-    label, n = _tested(experiment["spec"]["data"])
+    uses = store.uses_of(experiment["id"])
+    committed = {use["key"] for use in uses if use["node_state"] == "SUCCEEDED"}
+    made_by = {use["key"]: use["made_by"] for use in uses}
+    tested: dict[str, tuple[str, int | None]] = {}
     for arm, seed in _table_rows(experiment):
         of_run = {"arm": arm, "seed": seed}
+        if arm not in tested:
+            tested[arm] = _tested(_part_of(experiment, arm, "data"))
+        label, n = tested[arm]
         generations: dict[int, list[Row]] = {}
         for row in store.epochs_of(experiment["id"], arm, seed):
             if row["key"] in committed and "test/accuracy" in row["metrics"]:
                 generations.setdefault(row["generation_index"], []).append(row)
         for generation, measured in sorted(generations.items()):
             where = of_run | {"generation": generation, "evaluator": "training", "dataset": label}
-            yield from (where | row for row in _training_rows(measured, n))
+            node = {"node": measured[0]["key"], "made_by": made_by[measured[0]["key"]]}
+            yield from (where | row | node for row in _training_rows(measured, n))
         for row in store.results_of(experiment["id"], arm, seed):
             yield {
                 **of_run,
                 "generation": row["generation_index"],
                 **{name: row[name] for name in ("evaluator", "dataset", "metric", "value", "low", "high", "n")},
                 "details": details.get(row["key"], {}),
+                "node": row["key"],
+                "made_by": made_by[row["key"]],
             }
 
 
@@ -114,15 +123,32 @@ def _tested(settings: dict[str, Any]) -> tuple[str, int | None]:
 
 
 def _table_rows(experiment: Row) -> list[tuple[str, int]]:
+    """Arm and seed of every row; weights from a file have one row."""
     spec = experiment["spec"]
-    return [(arm["name"], seed) for arm in spec["arms"] for seed in spec["seeds"]]
+    rows = []
+    for arm in spec["arms"]:
+        from_file = "uri" in (arm.get("checkpoint") or {})
+        rows += [(arm["name"], seed) for seed in (spec["seeds"][:1] if from_file else spec["seeds"])]
+    return rows
+
+
+def _part_of(experiment: Row, arm: str, part: str) -> dict[str, Any]:
+    """`data`, `model` or `train` of an arm: its own, or the experiment's."""
+    spec = experiment["spec"]
+    own = next(each.get(part) for each in spec["arms"] if each["name"] == arm)
+    found: dict[str, Any] = own or spec[part]
+    return found
 
 
 def _rows(experiment: Row, uses: list[Row], latest: dict[str, Row]) -> Iterator[dict[str, Any]]:
     """Per arm and seed: the generation it is in, the epoch, and the last test accuracy it measured."""
-    train = experiment["spec"]["train"]
+    chains: dict[tuple[str, int], list[Row]] = {}
+    for use in uses:
+        if use["kind"] == "generation":
+            chains.setdefault((use["arm"], use["seed"]), []).append(use)
     for arm, seed in _table_rows(experiment):
-        chain = [use for use in uses if (use["arm"], use["seed"], use["kind"]) == (arm, seed, "generation")]
+        train = _part_of(experiment, arm, "train")
+        chain = chains.get((arm, seed), [])
         begun = [latest[use["key"]] for use in chain if use["key"] in latest]
         row = max(begun, key=lambda each: each["generation"], default=None)
         done = sum(use["node_state"] == "SUCCEEDED" for use in chain)
@@ -143,12 +169,13 @@ def _rows(experiment: Row, uses: list[Row], latest: dict[str, Row]) -> Iterator[
 def _progress(
     experiment: Row, uses: list[Row], latest: dict[str, Row], training_began: float | None, now: float
 ) -> dict[str, Any]:
-    epochs = experiment["spec"]["train"]["epochs"]
-    generations = {use["key"]: use for use in uses if use["kind"] == "generation"}
+    epochs = {arm["name"]: _part_of(experiment, arm["name"], "train")["epochs"] for arm in experiment["spec"]["arms"]}
+    judged_only = {arm["name"] for arm in experiment["spec"]["arms"] if arm.get("checkpoint")}
+    generations = {use["key"]: use for use in uses if use["kind"] == "generation" and use["arm"] not in judged_only}
     evaluations = {use["key"]: use for use in uses if use["kind"] == "evaluation"}
-    cached = sum(use["cached"] for use in generations.values()) * epochs
+    cached = sum(epochs[use["arm"]] for use in generations.values() if use["cached"])
     done = sum(latest[key]["epoch"] + 1 if key in latest else 0 for key in generations)
-    total = len(generations) * epochs
+    total = sum(epochs[use["arm"]] for use in generations.values())
     left = None
     if training_began is not None and done - cached > 1 and done < total and experiment["state"] in LIVE:
         left = round((now - training_began) / (done - cached - 1) * (total - done), 1)

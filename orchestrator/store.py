@@ -194,6 +194,12 @@ class Store:
         with self._engine.connect() as connection:
             return {row["key"]: row for row in connection.execute(query).mappings()}
 
+    def has_checkpoint(self, key: str) -> bool:
+        """Whether the node is done and its checkpoint is kept."""
+        query = sa.select(nodes.c.checkpoint_uri).where(nodes.c.key == key, nodes.c.state == "SUCCEEDED")
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
     def needed_by_others(self, experiment: str) -> set[str]:
         """The nodes that experiments other than this one show and that have not ended."""
         open_ = sa.select(experiments.c.id).where(experiments.c.state.not_in(TERMINAL), experiments.c.id != experiment)

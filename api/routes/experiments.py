@@ -13,9 +13,8 @@ from fastapi.responses import StreamingResponse
 
 from api import body
 from api.problems import ApiProblem, not_found
-from orchestrator import catalogue, results
+from orchestrator import catalogue, intake, results
 from orchestrator import plan as planning
-from orchestrator.checks import check
 from orchestrator.problems import InvalidSpec
 from orchestrator.spec import ExperimentSpec
 from orchestrator.store import TERMINAL, KeyReused, Row, Store
@@ -71,7 +70,7 @@ async def submit(
     home: Path = request.app.state.home
 
     def accept() -> tuple[Row, bool]:
-        spec = check(raw, catalogue.unchecked(home))
+        spec = intake.read(raw, store, catalogue.unchecked(home))
         digest = hashlib.sha256(text).hexdigest()
         plan = planning.plan(spec)
         identity, new = store.submit(spec.name, spec.model_dump(mode="json"), plan, idempotency_key, digest)

@@ -155,7 +155,6 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
         ("/arms", {}),
         ("/arms/0", "normal"),
         ("/arms/0/method", "normal"),
-        ("/arms/0/method", None),
         ("/arms/2/method/ascent_epochs", 2.5),
         ("/arms/2/method/ascent_epochs", False),
         ("/arms/2/method/layer_threshold", 3.5),
@@ -473,20 +472,6 @@ def test_the_error_reads_as_one_sentence_per_problem() -> None:
 
 
 # --- what a good spec becomes ---
-
-
-def test_prediction_depth_is_told_its_layers() -> None:
-    layers = {}
-    for model in ("resnet-digits", "resnet18", "resnet50"):
-        raw = changed(("/model", {"name": model}))
-        layers[model] = check(raw).model_dump()["evaluations"][4]["evaluator"]["layers"]
-    assert layers == {
-        "resnet-digits": ("layer1", "layer2", "layer3", "layer4", "fc"),
-        "resnet18": ("layer1", "layer2.0", "layer2", "layer3.0", "layer3", "layer4.0", "fc"),
-        "resnet50": ("layer1", "layer2.1", "layer2", "layer3.2", "layer3", "layer4.1", "fc"),
-    }
-    given_layers = changed(("/evaluations/4/evaluator/layers", ["layer2", "fc"]))
-    assert check(given_layers).model_dump()["evaluations"][4]["evaluator"]["layers"] == ("layer2", "fc")
 
 
 def test_a_recipes_values_become_explicit_and_give_way_to_what_was_written() -> None:

@@ -302,6 +302,16 @@ def test_layers_that_are_the_default_ones_may_be_written_or_not() -> None:
     )
 
 
+def test_prediction_depth_is_told_the_layers_of_each_arms_model() -> None:
+    arms = [{"name": name, "method": {"name": "normal"}, "model": {"name": name}} for name in ("resnet-digits", "resnet50")]
+    plan = planned(small(arms=arms, evaluations=[{"evaluator": {"name": "prediction-depth"}}]))
+    layers = {each.arm: each.evaluator["layers"] for each in plan.nodes.values() if each.evaluator is not None}
+    assert layers == {
+        "resnet-digits": ["layer1", "layer2", "layer3", "layer4", "fc"],
+        "resnet50": ["layer1", "layer2.1", "layer2", "layer3.2", "layer3", "layer4.1", "fc"],
+    }
+
+
 def test_the_same_spec_gives_the_same_plan() -> None:
     assert planned(three_by_three()) == planned(three_by_three())
     assert planned(check(three_by_three()).model_dump(mode="json")) == planned(three_by_three())

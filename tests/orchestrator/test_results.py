@@ -207,11 +207,20 @@ def test_result_rows_are_tidy_and_a_shared_score_stands_in_each_row_that_shows_i
         key = node(plan, arm, generation, "evaluation").key
         score = {"top1": {"value": value, "n": 896, "low": value - 0.25, "high": None}}
         store.finish_evaluation(claimed(store, key, experiment), "by", "accuracy", "digits-noisy", score, {}, said)
-    common = {"seed": 0, "evaluator": "accuracy", "dataset": "digits-noisy", "metric": "top1", "high": None, "n": 896}
+    common: dict[str, Any] = {
+        "seed": 0,
+        "evaluator": "accuracy",
+        "dataset": "digits-noisy",
+        "metric": "top1",
+        "high": None,
+        "n": 896,
+    }
+    g0, g1 = (node(plan, arm, generation, "evaluation").key for arm, generation in (("normal", 0), ("seal", 1)))
+    common["made_by"] = "by"
     assert list(results.result_rows(store, row(store, experiment))) == [
-        {"arm": "normal", "generation": 0, "value": 0.5, "low": 0.25, **common, "details": about},
-        {"arm": "seal", "generation": 0, "value": 0.5, "low": 0.25, **common, "details": about},
-        {"arm": "seal", "generation": 1, "value": 0.75, "low": 0.5, **common, "details": {}},
+        {"arm": "normal", "generation": 0, "value": 0.5, "low": 0.25, **common, "details": about, "node": g0},
+        {"arm": "seal", "generation": 0, "value": 0.5, "low": 0.25, **common, "details": about, "node": g0},
+        {"arm": "seal", "generation": 1, "value": 0.75, "low": 0.5, **common, "details": {}, "node": g1},
     ]
 
 
@@ -232,6 +241,7 @@ def test_the_last_and_the_best_epoch_of_each_committed_generation_are_kept_apart
     best = common | {"metric": "test_accuracy/best", "value": 0.75, "details": {"epoch": 0, "notes": [said]}}
     rows = list(results.result_rows(store, row(store, experiment)))
     bounds = [(each.pop("low"), each.pop("high")) for each in rows]
+    assert {(each.pop("node"), each.pop("made_by")) for each in rows} == {(G0, "by")}
     assert rows == [{"arm": arm} | each for arm in ("normal", "seal") for each in (last, best)]
     # Wilson's bounds for 448 and 672 of 896, from its formula
     assert bounds == [pytest.approx((0.467330, 0.532670), abs=1e-6), pytest.approx((0.720620, 0.777245), abs=1e-6)] * 2

@@ -1,0 +1,32 @@
+"""From what a researcher posted to a resolved spec: presets, grids and references to earlier work are written out first."""
+
+from collections.abc import Mapping
+
+from orchestrator import grids, presets, references
+from orchestrator.checks import check
+from orchestrator.problems import InvalidSpec, Problem
+from orchestrator.spec import ExperimentSpec
+from orchestrator.store import Store
+
+
+def read(
+    raw: object, store: Store, refused: Mapping[str, str] | None = None, missing: list[Problem] | None = None
+) -> ExperimentSpec:
+    """The spec that `raw` means, on this installation. Raises InvalidSpec with every problem, at the place it was written.
+
+    `refused` and `missing` are as in `check`.
+    """
+    if not isinstance(raw, dict):
+        return check(raw)
+    written, problems = presets.expand(raw)
+    if problems:
+        raise InvalidSpec(problems)
+    expanded, origins, problems = grids.expand(written)
+    resolved, wrong = references.resolve(expanded, store)
+    try:
+        spec = check(resolved, refused, missing)
+    except InvalidSpec as error:
+        wrong += error.problems
+    if problems or wrong:
+        raise InvalidSpec(list(dict.fromkeys([*problems, *(grids.as_written(problem, origins) for problem in wrong)])))
+    return spec

@@ -1,0 +1,101 @@
+"""What an arm says of work that is there already becomes its content: keys of generations, and digests of files."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from orchestrator.problems import Problem, nearest
+from orchestrator.store import Store
+from trainer.core import checkpoint
+
+
+def resolve(raw: dict[str, Any], store: Store) -> tuple[dict[str, Any], list[Problem]]:
+    """`raw` with every reference to earlier work filled in, and what could not be found."""
+    arms = raw.get("arms")
+    if not isinstance(arms, list):
+        return raw, []
+    problems: list[Problem] = []
+    filled = []
+    for index, arm in enumerate(arms):
+        if isinstance(arm, dict):
+            seeds = [seed for seed in _seeds(raw) if type(seed) is int]
+            for name in ("fork", "checkpoint"):
+                part = arm.get(name)
+                pointer = f"/arms/{index}/{name}"
+                if isinstance(part, dict) and isinstance(part.get("experiment"), str):
+                    arm, found = _generation(arm, name, pointer, seeds, store, raw)
+                    problems += found
+                elif isinstance(part, dict) and isinstance(part.get("uri"), str) and "://" not in part["uri"]:
+                    arm, found = _file(arm, pointer)
+                    problems += found
+        filled.append(arm)
+    return raw | {"arms": filled}, problems
+
+
+def _seeds(raw: dict[str, Any]) -> list[Any]:
+    seeds = raw.get("seeds", [0])
+    return seeds[:100] if isinstance(seeds, list) else []
+
+
+def _generation(
+    arm: dict[str, Any], name: str, pointer: str, seeds: list[int], store: Store, raw: dict[str, Any]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """`arm` with the keys of an earlier experiment's generation; a checkpoint is of that experiment's data and model."""
+    part: dict[str, Any] = arm[name]
+    experiment = store.experiment(part["experiment"])
+    if experiment is None:
+        return arm, [Problem(f"{pointer}/experiment", "UNKNOWN_VALUE", f"there is no experiment {part['experiment']!r} here")]
+    there = {each["name"]: each for each in experiment["spec"]["arms"]}
+    if part.get("arm") not in there:
+        message = f"{part['experiment']} has no arm {part.get('arm')!r}"
+        return arm, [Problem(f"{pointer}/arm", "UNKNOWN_VALUE", message, nearest(str(part.get("arm")), list(there)))]
+    uses = [use for use in store.uses_of(experiment["id"]) if use["arm"] == part["arm"] and use["kind"] != "evaluation"]
+    last = max((use["generation"] for use in uses), default=0)
+    generation = part.get("generation") if type(part.get("generation")) is int else last
+    keys, problems = {}, []
+    for seed in seeds:
+        use = next((use for use in uses if (use["seed"], use["generation"]) == (seed, generation)), None)
+        if use is None:
+            message = f"{part['arm']!r} of {experiment['id']} has no generation {generation} with seed {seed}"
+            known = sorted({each["seed"] for each in uses})
+            problems.append(Problem(pointer, "UNKNOWN_VALUE", f"{message}: it has generations 0 to {last} with seeds {known}"))
+        elif use["node_state"] != "SUCCEEDED" or not store.has_checkpoint(use["key"]):
+            message = f"generation {generation} of {part['arm']!r}, seed {seed}, of {experiment['id']} has no checkpoint"
+            problems.append(Problem(pointer, "CONTRADICTION", f"{message} (it is {use['node_state'].lower()})"))
+        else:
+            keys[str(seed)] = use["key"]
+    theirs = {each: there[part["arm"]].get(each) or experiment["spec"][each] for each in ("data", "model")}
+    filled = arm | {name: part | {"generation": generation, "keys": keys}}
+    return (filled | theirs if name == "checkpoint" else filled), problems + _other_network(arm, name, pointer, theirs, raw)
+
+
+def _other_network(arm: dict[str, Any], name: str, pointer: str, theirs: dict[str, Any], raw: dict[str, Any]) -> list[Problem]:
+    mine = arm.get("model") or raw.get("model") or {}
+    if name != "fork" or not isinstance(mine, dict) or mine.items() <= theirs["model"].items():
+        return []
+    return [
+        Problem(pointer, "CONTRADICTION", f"the generation is of another network: give the arm the model {theirs['model']}")
+    ]
+
+
+def _file(arm: dict[str, Any], pointer: str) -> tuple[dict[str, Any], list[Problem]]:
+    """`arm` with the digest of its file of weights, which must be what was asked for if a digest was."""
+    part: dict[str, Any] = arm["checkpoint"]
+    path = Path(part["uri"]).absolute()
+    try:
+        found = digest_of(path)
+    except (OSError, checkpoint.BadCheckpoint) as error:
+        message = f"{path} cannot be read: {error}; name a file or a checkpoint's folder that every node sees"
+        return arm, [Problem(f"{pointer}/uri", "UNKNOWN_VALUE", message)]
+    if part.get("sha256") not in (None, found):
+        message = f"{path} has sha256 {found}: it is not the file that was meant"
+        return arm, [Problem(f"{pointer}/sha256", "CONTRADICTION", message)]
+    return arm | {"checkpoint": part | {"uri": str(path), "sha256": found}}, []
+
+
+def digest_of(path: Path) -> str:
+    """sha256 of a file, or of the weights in a folder of ours. Raises OSError or BadCheckpoint."""
+    if path.is_dir():
+        return checkpoint.read_manifest(path).weights_sha256
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
