@@ -6,9 +6,7 @@
 
 import argparse
 import json
-import pickle
 import sys
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,17 +18,13 @@ from torch import Tensor
 import evaluators
 from evaluators.bank import Bank
 from evaluators.base import Context, Evaluator, TransferEvaluator
+from evaluators.foreign import NESTS, fitting, read_state, renamed
 from evaluators.judge import judge
 from evaluators.prediction_depth import SOFTMAX, PredictionDepth
 from evaluators.progress import Bar, silent
 from trainer.core import checkpoint, data
 from trainer.core.data import AnyData, DataSpec
 from trainer.core.models import AnyModel, ModelSpec, skeleton
-
-NESTS = ("model", "state_dict", "net")
-"""Where a file keeps its state_dict, if it is not one itself."""
-SHOWN = 3
-"""Names that a message lists before it counts the rest."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,12 +95,19 @@ def _judge(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
     if problems := [f"{field}: {message}" for field, message in evaluator.problems(target)]:
         raise ValueError("; ".join(problems))
 
-    state = _renamed(_state(options.checkpoint), options.strip_prefix, options.rename)
+    try:
+        state = read_state(options.checkpoint)
+    except ValueError as error:
+        raise ValueError(f"--checkpoint {error}") from error
+    state = renamed(state, options.strip_prefix, options.rename)
     classes = _classes(options.classes, state)
     if (options.source or not transfers) and (has := len(source.class_names())) != classes:
         raise ValueError(f"the network has {classes} outputs but {source.text()!r} has {has} classes: name the data it learned")
     model = skeleton(model_spec, classes)
-    state = _fitting(state, dict(model.state_dict()), f"--checkpoint {options.checkpoint}", model_spec.name)
+    try:
+        state = fitting(state, dict(model.state_dict()), model_spec.name)
+    except ValueError as error:
+        raise ValueError(f"--checkpoint {options.checkpoint}: {error}") from error
     model.to_empty(device="cpu").load_state_dict(state)
     context = Context(Bank(options.features), silent if options.quiet else bar)
     record = judge(evaluator, model.to(_device(options.device)).eval(), source, target, context)
@@ -180,69 +181,6 @@ def _classes(told: int | None, state: dict[str, Tensor]) -> int:
             "the checkpoint has no fc.weight that tells how many outputs there are: give --classes, or --rename it"
         )
     return len(weight)
-
-
-# --- the checkpoint ---
-
-
-def _state(path: Path) -> dict[str, Tensor]:
-    """The weights and buffers in a file of torch.save, or in a verified checkpoint folder."""
-    if path.is_dir():
-        checkpoint.read_manifest(path)
-    file = path / checkpoint.STATE if path.is_dir() else path
-    try:
-        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        why = str(error).split("\n")[0]
-        raise ValueError(
-            f"--checkpoint {path} is not a file of tensors: save model.state_dict() by torch.save ({why})"
-        ) from error
-    nests = [stored, *(stored[nest] for nest in NESTS if nest in stored)] if isinstance(stored, dict) else []
-    for nest in nests:
-        if isinstance(nest, dict) and nest and all(isinstance(value, Tensor) for value in nest.values()):
-            return nest
-    raise ValueError(f"--checkpoint {path} holds no state_dict, neither itself nor under one of {', '.join(NESTS)}")
-
-
-def _renamed(state: dict[str, Tensor], prefix: str, renames: list[str]) -> dict[str, Tensor]:
-    pairs = []
-    for text in renames:
-        old, separator, new = text.partition("=")
-        if not separator or not old:
-            raise ValueError(f"--rename {text!r} is not of the form OLD=NEW")
-        pairs.append((old, new))
-    renamed: dict[str, Tensor] = {}
-    for given, tensor in state.items():
-        name = given.removeprefix(prefix)
-        old, new = next((pair for pair in pairs if name.startswith(pair[0])), ("", ""))
-        name = new + name.removeprefix(old)
-        if name in renamed:
-            raise ValueError(f"--strip-prefix and --rename give two tensors the name {name!r}: rename fewer")
-        renamed[name] = tensor
-    return renamed
-
-
-def _fitting(state: dict[str, Tensor], wanted: dict[str, Tensor], which: str, model: str) -> dict[str, Tensor]:
-    """`state` with the counters of BatchNorm that older files lack. Raises ValueError where it is of another network."""
-    counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name.endswith(".num_batches_tracked")}
-    state = counters | state
-    missing, unexpected = [name for name in wanted if name not in state], [name for name in state if name not in wanted]
-    if missing or unexpected:
-        prefixes = (found.removesuffix(missing[0]) for found in unexpected if missing and found.endswith(f".{missing[0]}"))
-        prefix = next((each for each in prefixes if all(each + name in state for name in missing)), None)
-        remedy = f"--strip-prefix {prefix}" if prefix else "--strip-prefix or --rename OLD=NEW"
-        told = [f"{what} {_few(names)}" for what, names in (("missing", missing), ("unexpected", unexpected)) if names]
-        raise ValueError(f"{which} does not fit {model}: {'; '.join(told)}: map the names by {remedy}, or name its own --model")
-    if other := [name for name in wanted if state[name].shape != wanted[name].shape]:
-        shapes = f"{list(state[other[0]].shape)} where the model has {list(wanted[other[0]].shape)}"
-        raise ValueError(f"{which} does not fit {model}: {_few(other)} ({shapes}): look at --model and --classes")
-    return state
-
-
-def _few(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(listed[:SHOWN]) + more
 
 
 if __name__ == "__main__":

@@ -33,6 +33,10 @@ def made_by(experiment: str, node: Node) -> str:
     return f"{experiment}/{node.title}"
 
 
+class Stopped(Exception):  # noqa: N818  what happened
+    """The attempt was told to stop while it waited."""
+
+
 class Committer:
     """One attempt's. `stopping` ends it without waiting for what is left."""
 
@@ -59,17 +63,23 @@ class Committer:
         if self._error is not None:
             raise self._error
 
-    def fetch(self, uri: str, into: Path) -> Path | None:
-        """A committed checkpoint, verified; waits for a server that is away, and gives None when told to stop."""
+    def fetch(self, uri: str, into: Path) -> Path:
+        """A committed checkpoint, verified; waits for a server that is away. Raises Stopped."""
+        folder = self.download(uri, into)
+        checkpoint.read_manifest(folder)
+        return folder
+
+    def download(self, uri: str, into: Path) -> Path:
+        """An artifact below `into`; waits for a server that is away. Raises Stopped."""
         from orchestrator.tracking import OUTAGE
 
         while not self._stopping.is_set():
             try:
-                return self._tracker.fetch_checkpoint(uri, into)
+                return self._tracker.download(uri, into)
             except OUTAGE as error:
-                log.warning("a checkpoint is needed and the tracking server does not answer: %s", error)
+                log.warning("%s is needed and the tracking server does not answer: %s", uri, error)
                 self._stopping.wait(SHIP_S)
-        return None
+        raise Stopped
 
     @cached_property
     def _tracker(self) -> "Tracker":

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrator import plan as planning
 from orchestrator import ray_board, ray_cluster, ray_train
+from orchestrator.bring_in import bring_in
 from orchestrator.checks import check
-from orchestrator.commit import Committer, made_by
+from orchestrator.commit import Committer, Stopped, made_by
 from orchestrator.plan import Node, Segment
 from orchestrator.settings import Settings
+from orchestrator.spec import Weights
 from orchestrator.store import TERMINAL, Claim, Store
 from trainer import methods
 from trainer.core import checkpoint
@@ -62,7 +64,9 @@ class Driver:
             return  # cancelled meanwhile, or a later attempt has begun
         threading.Thread(target=self._tend, name="tend", daemon=True).start()
         self._committer.start()
+        self._look_elsewhere()
         self._train()
+        self._bring_in()
         self._evaluate()
         self._committer.finish()
         if self._stopping.is_set():
@@ -82,10 +86,48 @@ class Driver:
         self._stopping.set()
         sys.exit(0)
 
+    # --- what is there already ---
+
+    def _look_elsewhere(self) -> None:
+        """Fails what only an earlier experiment could make, and is not there any more."""
+        gone = {key for key, node in self._plan.nodes.items() if node.elsewhere and key not in self._done}
+        for key in gone:
+            why = f"the checkpoint of {self._plan.nodes[key].title} was removed since this was posted: train it again"
+            self._fail({key}, "DEPENDENCY", why)
+
+    def _bring_in(self) -> None:
+        """Makes checkpoints of ours of the weights that arms name."""
+        waiting = [node for key, node in self._plan.nodes.items() if node.kind == "checkpoint" and key not in self._done]
+        while waiting and not self._stopping.is_set():
+            for node in waiting:
+                if self._claim(node.key):
+                    self._bring_one_in(node)
+            waiting = [node for node in waiting if node.key not in self._done and node.key not in self._failed]
+            if waiting:
+                self._stopping.wait(1.0)  # another experiment is at them
+
+    def _bring_one_in(self, node: Node) -> None:
+        arm = self._spec.arm(node.arm)
+        assert isinstance(arm.checkpoint, Weights)
+        folder = ray_board.checkpoint_folder(self._settings.storage, node.key)
+        aside = self._settings.storage / "fetched" / node.key
+        try:
+            if not self._finished_on_disk(node.key):
+                model, data = self._spec.model_of(arm), self._spec.data_of(arm)
+                bring_in(arm.checkpoint, model, data, node.key, folder, lambda uri: self._committer.download(uri, aside))
+        except Stopped:
+            return
+        except (OSError, ValueError) as error:
+            self._fail({node.key}, "USER_ERROR", str(error))
+        else:
+            self._generation_done(node.key)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
     # --- training ---
 
     def _train(self) -> None:
-        todo = {key for key, node in self._plan.nodes.items() if node.kind == "generation"} - self._done
+        todo = {key for key, node in self._plan.nodes.items() if node.kind == "generation"} - self._done - self._failed.keys()
         for key in [key for key in self._plan.nodes if key in todo]:
             if self._finished_on_disk(key) and self._claim(key):
                 self._generation_done(key)
@@ -259,14 +301,16 @@ class Driver:
         """Directory of a finished generation's checkpoint; fetched from the tracking server where it is not on disk."""
         if self._finished_on_disk(key):
             return ray_board.checkpoint_folder(self._settings.storage, key)
-        fetched = self._committer.fetch(self._nodes()[key]["checkpoint_uri"], self._settings.storage / "fetched" / key)
-        return fetched or self.leave()
+        try:
+            return self._committer.fetch(self._nodes()[key]["checkpoint_uri"], self._settings.storage / "fetched" / key)
+        except Stopped:
+            self.leave()
 
     def _clean_up(self) -> None:
         """Removes the working copies of what is committed and nobody else waits for, and Ray's scratch."""
         needed = self._store.needed_by_others(self._experiment)
         for key, node in self._nodes().items():
-            if node["kind"] == "generation" and node["state"] == "SUCCEEDED" and key not in needed:
+            if node["kind"] != "evaluation" and node["state"] == "SUCCEEDED" and key not in needed:
                 shutil.rmtree(ray_board.checkpoint_folder(self._settings.storage, key), ignore_errors=True)
                 shutil.rmtree(ray_board.progress_folder(self._settings.storage, key), ignore_errors=True)
                 shutil.rmtree(self._settings.storage / "fetched" / key, ignore_errors=True)

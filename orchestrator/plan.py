@@ -40,6 +40,8 @@ class Node:
     target: dict[str, Any] | None = None
     target_label: str = ""
     """What tables call the target."""
+    elsewhere: bool = False
+    """Whether the node is of an earlier experiment, so that this spec does not say how to make it."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ class _Keys:
             chain = _Keys(spec, spec.arm(fork.arm)).chain(seed)
             return {generation: node for generation, node in chain.items() if generation <= fork.generation}
         title = f"{fork.experiment}/{fork.arm}/seed{seed}/g{fork.generation}"
-        node = Node(fork.keys[str(seed)], "generation", None, fork.generation, self._arm.name, seed, title)
+        node = Node(fork.keys[str(seed)], "generation", None, fork.generation, self._arm.name, seed, title, elsewhere=True)
         return {fork.generation: node}
 
     def _checkpoint(self, source: Committed | Weights, seed: int) -> Node:
@@ -202,7 +204,7 @@ class _Keys:
         if isinstance(source, Committed):
             generation = last_generation(self._spec, self._arm)
             title = f"{source.experiment}/{source.arm}/seed{seed}/g{generation}"
-            return Node(source.keys[str(seed)], "generation", None, generation, arm, seed, title)
+            return Node(source.keys[str(seed)], "generation", None, generation, arm, seed, title, elsewhere=True)
         content = source.model_dump(mode="json", exclude_defaults=True)
         if source.sha256 is not None:
             content.pop("uri")  # the same file elsewhere is the same checkpoint

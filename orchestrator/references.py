@@ -1,6 +1,7 @@
 """What an arm says of work that is there already becomes its content: keys of generations, and digests of files."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def resolve(raw: dict[str, Any], store: Store) -> tuple[dict[str, Any], list[Pro
                 if isinstance(part, dict) and isinstance(part.get("experiment"), str):
                     arm, found = _generation(arm, name, pointer, seeds, store, raw)
                     problems += found
-                elif isinstance(part, dict) and isinstance(part.get("uri"), str) and "://" not in part["uri"]:
+                elif isinstance(part, dict) and isinstance(part.get("uri"), str) and not is_address(part["uri"]):
                     arm, found = _file(arm, pointer)
                     problems += found
         filled.append(arm)
@@ -91,6 +92,11 @@ def _file(arm: dict[str, Any], pointer: str) -> tuple[dict[str, Any], list[Probl
         message = f"{path} has sha256 {found}: it is not the file that was meant"
         return arm, [Problem(f"{pointer}/sha256", "CONTRADICTION", message)]
     return arm | {"checkpoint": part | {"uri": str(path), "sha256": found}}, []
+
+
+def is_address(uri: str) -> bool:
+    """Whether `uri` is for MLflow to download, such as mlflow-artifacts:/1/net.pt, and not a path."""
+    return re.match(r"[a-z][a-z0-9+.-]+:/", uri) is not None
 
 
 def digest_of(path: Path) -> str:

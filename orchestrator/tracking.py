@@ -80,10 +80,14 @@ class Tracker:
 
     def fetch_checkpoint(self, uri: str, into: Path) -> Path:
         """Downloads a committed checkpoint below `into` and verifies it. Raises BadCheckpoint."""
-        into.mkdir(parents=True, exist_ok=True)
-        directory = Path(download_artifacts(artifact_uri=uri, dst_path=str(into), tracking_uri=self.uri))
+        directory = self.download(uri, into)
         checkpoint.read_manifest(directory)
         return directory
+
+    def download(self, uri: str, into: Path) -> Path:
+        """Downloads an artifact, a file or a folder, below `into`."""
+        into.mkdir(parents=True, exist_ok=True)
+        return Path(download_artifacts(artifact_uri=uri, dst_path=str(into), tracking_uri=self.uri))
 
     def finish(self, run_id: str, status: str) -> None:
         """Sets a run's terminal status: FINISHED, FAILED or KILLED."""
