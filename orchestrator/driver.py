@@ -117,7 +117,7 @@ class Driver:
                 bring_in(arm.checkpoint, model, data, node.key, folder, lambda uri: self._committer.download(uri, aside))
         except Stopped:
             return
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             self._fail({node.key}, "USER_ERROR", str(error))
         else:
             self._generation_done(node.key)

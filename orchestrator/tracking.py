@@ -24,6 +24,8 @@ from trainer.core import checkpoint
 OUTAGE = (MlflowException, RequestException, OSError)
 """What is raised while the tracking server cannot be reached or refuses."""
 
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "404 Client Error", "Could not find a registered artifact repository")
+"""What MLflow says of an artifact that no waiting will bring."""
 _BATCH = 1000
 Measurement = tuple[str, float, int, float]
 """(metric name, value, step, seconds since the epoch at which it was measured)"""
@@ -85,9 +87,14 @@ class Tracker:
         return directory
 
     def download(self, uri: str, into: Path) -> Path:
-        """Downloads an artifact, a file or a folder, below `into`."""
+        """Downloads an artifact, a file or a folder, below `into`. Raises ValueError where the server says there is none."""
         into.mkdir(parents=True, exist_ok=True)
-        return Path(download_artifacts(artifact_uri=uri, dst_path=str(into), tracking_uri=self.uri))
+        try:
+            return Path(download_artifacts(artifact_uri=uri, dst_path=str(into), tracking_uri=self.uri))
+        except MlflowException as error:
+            if any(sign in f"{error.error_code} {error}" for sign in _NOT_THERE):
+                raise ValueError(f"{uri} cannot be downloaded: {error}") from error
+            raise
 
     def finish(self, run_id: str, status: str) -> None:
         """Sets a run's terminal status: FINISHED, FAILED or KILLED."""

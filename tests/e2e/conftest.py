@@ -16,7 +16,9 @@ from orchestrator.store import Store
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = Stack(tmp_path_factory.mktemp("relearn"), cpus=2)
     try:
-        running.start()
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("RELEARN_MAX_RUNNING", "2")  # for the tests of experiments that overlap in flight
+            running.start()
         running.wait_for_mlflow()
         yield running
     finally:

@@ -1,0 +1,104 @@
+"""Two experiments at once, work of earlier experiments, and weights that were trained elsewhere."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from api.client import Client
+from api.local import Stack
+from orchestrator.store import Store
+from tests.e2e.test_service import end, in_epoch, long, spec, until
+from trainer.core import checkpoint, models
+
+ACCURACY = {"evaluator": {"name": "accuracy"}}
+
+
+@pytest.fixture(scope="module")
+def first(client: Client) -> dict[str, Any]:
+    """Three arms of two generations each, judged after the last."""
+    posted = client.submit(spec(name="earlier", seeds=[3], evaluations=[ACCURACY]))
+    view = end(client, posted["id"])
+    assert view["state"] == "SUCCEEDED", view["message"]
+    return view
+
+
+def makers(store: Store, experiment: str) -> dict[int, str]:
+    """By generation: the id of the experiment that trained it."""
+    uses = store.uses_of(experiment)
+    return {use["generation"]: use["made_by"].split("/")[0] for use in uses if use["kind"] == "generation"}
+
+
+def test_an_experiment_waits_for_what_another_one_is_training_and_trains_the_rest(client: Client, store: Store) -> None:
+    """Three generations of SEAL, and while they are trained five of the same: two are left for the second experiment."""
+    one = client.submit(long(3, 60, seed=71))["id"]
+    until(client, one, in_epoch(0, 1))
+    other = client.submit(long(5, 60, seed=71))["id"]
+    seen = until(client, other, lambda view: view["state"] == "RUNNING")
+    assert seen["plan"]["generation"] == {"requested": 5, "unique": 5, "cached": 0}
+    for identity in (other, one):
+        view = end(client, identity)
+        assert view["state"] == "SUCCEEDED", view["message"]
+    assert makers(store, one) == dict.fromkeys(range(3), one)
+    assert makers(store, other) == dict.fromkeys(range(3), one) | dict.fromkeys((3, 4), other)
+    rows = client.results(other)
+    assert {row["made_by"].split("/")[0] for row in rows if row["generation"] < 3} == {one}
+
+
+def test_when_the_other_one_is_cancelled_the_waiting_one_trains_it(client: Client, store: Store) -> None:
+    one = client.submit(long(2, 100_000, seed=72))["id"]
+    until(client, one, in_epoch(0, 1))
+    other = client.submit(long(2, 100_000, seed=72))["id"]
+    until(client, other, lambda view: view["state"] == "RUNNING")
+    client.cancel(one)
+    assert end(client, one)["state"] == "CANCELLED"
+    owner = {row["owner"] for row in store.nodes_of(other).values()}
+    while owner != {other}:  # the suite's timeout is the limit
+        owner = {row["owner"] for row in store.nodes_of(other).values()}
+    client.cancel(other)
+    assert end(client, other)["state"] == "CANCELLED"
+
+
+def test_a_fork_goes_on_from_an_earlier_experiment(client: Client, store: Store, first: dict[str, Any]) -> None:
+    raw = spec(name="later", seeds=[3], evaluations=[ACCURACY])
+    raw["train"] |= {"generations": 3}
+    fork = {"experiment": first["id"], "arm": "seal", "generation": 1}
+    raw["arms"] = [{"name": "late-llf", "method": {"name": "llf"}, "fork": fork}]
+    posted = client.submit(raw)
+    assert posted["plan"]["generation"] == {"requested": 2, "unique": 2, "cached": 1}
+    assert end(client, posted["id"])["state"] == "SUCCEEDED"
+    assert makers(store, posted["id"]) == {1: first["id"], 2: posted["id"]}
+
+
+def test_checkpoints_are_judged_without_training(
+    client: Client, store: Store, stack: Stack, first: dict[str, Any], tmp_path: Path
+) -> None:
+    """A committed generation, its artifact in MLflow and its weights in a file are the same network with the same accuracy."""
+    uses = store.uses_of(first["id"])
+    (key,) = {use["key"] for use in uses if (use["arm"], use["generation"], use["kind"]) == ("seal", 1, "generation")}
+    uri = store.nodes_of(first["id"])[key]["checkpoint_uri"]
+    from orchestrator.tracking import Tracker
+
+    folder = Tracker(stack.links["mlflow"]).download(uri, tmp_path / "fetched")
+    network = models.build(models.DigitsResNet(width=4), classes=10, seed=0)
+    checkpoint.load_weights(folder, network)
+    torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "net.pt")
+    arms = [
+        {"name": "committed", "checkpoint": {"experiment": first["id"], "arm": "seal"}},
+        {"name": "artifact", "checkpoint": {"uri": uri}},
+        {"name": "file", "checkpoint": {"uri": str(tmp_path / "net.pt"), "strip_prefix": "module."}},
+    ]
+    posted = client.submit(spec(name="judged", seeds=[3], arms=arms, evaluations=[ACCURACY]))
+    assert posted["plan"]["generation"]["cached"] == posted["plan"]["evaluation"]["cached"] == 1
+    view = end(client, posted["id"])
+    assert view["state"] == "SUCCEEDED", view["message"]
+    top1 = {row["arm"]: row["value"] for row in client.results(posted["id"]) if row["metric"] == "top1"}
+    (before,) = (row["value"] for row in client.results(first["id"]) if (row["arm"], row["metric"]) == ("seal", "top1"))
+    assert top1 == dict.fromkeys(("committed", "artifact", "file"), before)
+
+
+def test_an_artifact_that_is_not_there_fails_with_its_name(client: Client) -> None:
+    arms = [{"name": "gone", "checkpoint": {"uri": "mlflow-artifacts:/nowhere/net.pt"}}]
+    view = end(client, client.submit(spec(name="gone", arms=arms, evaluations=[ACCURACY]))["id"])
+    assert (view["state"], view["reason"]) == ("FAILED", "USER_ERROR")
