@@ -34,7 +34,7 @@ def view(store: Store, experiment: Row, now: float | None = None) -> dict[str, A
         ),
         "nodes": {
             kind: {state: sum(each == (kind, state) for each in states.values()) for state in _STATES}
-            for kind in ("generation", "evaluation")
+            for kind in ("generation", "checkpoint", "evaluation")
         },
         "rows": list(_rows(experiment, uses, latest)),
         "warnings": [

@@ -17,6 +17,7 @@ from tests.orchestrator.small import claimed, node, planned, small, submitted
 from trainer.core import models
 
 HASH = "0" * 64
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
@@ -175,6 +176,11 @@ def test_a_problem_in_a_grid_is_told_once_at_the_arm_as_written(store: Store) ->
     arms = [small()["arms"][0], {"name": "seal", "method": {"name": "seal"}, "grid": {"ascent_scale": [-1, -2]}}]
     found = problems(small(arms=arms), store)
     assert found == [("/arms/1/method/ascent_scale", "OUT_OF_RANGE")] * 2  # each with the value that it got
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: str(path.stem))
+def test_every_example_is_a_spec_that_can_be_posted(store: Store, path: Path) -> None:
+    assert planning.plan(intake.read(json.loads(path.read_text()), store)).nodes
 
 
 # --- tables ---

@@ -77,7 +77,11 @@ def test_the_view_of_a_queued_experiment(store: Store, clock: Clock) -> None:
             "evaluations_total": 2,
             "training_left_s": None,
         },
-        "nodes": {"generation": {"QUEUED": 3, **none}, "evaluation": {"QUEUED": 2, **none}},
+        "nodes": {
+            "generation": {"QUEUED": 3, **none},
+            "checkpoint": {"QUEUED": 0, **none},
+            "evaluation": {"QUEUED": 2, **none},
+        },
         "rows": [{"arm": "normal", "seed": 0, **waiting}, {"arm": "seal", "seed": 0, **waiting}],
         "warnings": [],
         "published": False,
