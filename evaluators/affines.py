@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluators.episode_norm import EpisodeNorm
 from evaluators.heads import SGD
 from trainer.core.data import Dataset
 
@@ -31,34 +32,6 @@ class Adaptation(SGD, Protocol):
     def affine_lr(self) -> float: ...
     @property
     def bn_mode(self) -> BnMode: ...
-
-
-class EpisodeNorm(nn.Module):
-    """BatchNorm2d of E episodes at once: gamma, beta `[E, C]` and running statistics `[E * C]` of each."""
-
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, norm: nn.BatchNorm2d, episodes: int) -> None:
-        super().__init__()
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        assert norm.momentum is not None
-        self.episodes, self.momentum, self.eps = episodes, norm.momentum, norm.eps
-        self.gamma_EC = nn.Parameter(norm.weight.detach().repeat(episodes, 1))
-        self.beta_EC = nn.Parameter(norm.bias.detach().repeat(episodes, 1))
-        self.register_buffer("running_mean", norm.running_mean.repeat(episodes))
-        self.register_buffer("running_var", norm.running_var.repeat(episodes))
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        N, C, H, W = x_NCHW.shape
-        together = x_NCHW.contiguous().view(N // self.episodes, self.episodes * C, H, W)
-        statistics = self.running_mean, self.running_var
-        affine = self.gamma_EC.flatten(), self.beta_EC.flatten()
-        out = functional.batch_norm(together, *statistics, *affine, self.training, self.momentum, self.eps)
-        # the ReLU or sum after it works in place, which on a view costs the backward pass copies of whole gradients
-        seen: Tensor = torch.ops.aten._unsafe_view.default(out, x_NCHW.shape)
-        return seen
 
 
 def backbone(model: nn.Module, episodes: int) -> nn.Module:
@@ -97,7 +70,10 @@ def query_scores(
     head = [part.clone().requires_grad_() for part in (start_EDW[:, :-1], start_EDW[:, -1:])]
     by_head = torch.optim.SGD(head, settings.lr, settings.momentum, settings.dampening, weight_decay=settings.weight_decay)
     by_affines = torch.optim.SGD(affines, settings.affine_lr)
-    labels_S, episodes_E1 = torch.arange(W).repeat_interleave(S // W), torch.arange(E)[:, None]
+    # there in one piece: a minibatch gathered elsewhere would keep a GPU waiting for its copy
+    support_ESCHW, orders_ETS = support_ESCHW.to(device), orders_ETS.to(device)
+    labels_S = torch.arange(W, device=device).repeat_interleave(S // W)
+    episodes_E1 = torch.arange(E, device=device)[:, None]
 
     def scores(images_EBCHW: Tensor) -> Tensor:
         """`[E, B, W]`"""
@@ -112,7 +88,7 @@ def query_scores(
             except ValueError as error:
                 told = f"bn_mode train cannot normalise a minibatch of {rows_EB.shape[1]}: {error}"
                 raise ValueError(f"{told}; use bn_mode eval, another batch_size or larger images") from error
-            labels_M = labels_S[rows_EB].flatten().to(device)
+            labels_M = labels_S[rows_EB].flatten()
             loss = functional.cross_entropy(z_EBW.flatten(0, 1), labels_M, reduction="sum") / rows_EB.shape[1]
             for parameter, gradient in zip([*head, *affines], torch.autograd.grad(loss, [*head, *affines]), strict=True):
                 parameter.grad = gradient

@@ -76,7 +76,9 @@ def fitting(state: dict[str, Tensor], wanted: dict[str, Tensor], model: str, opt
         )
     if other := [name for name in wanted if state[name].shape != wanted[name].shape]:
         shapes = f"{list(state[other[0]].shape)} where the model has {list(wanted[other[0]].shape)}"
-        raise ValueError(f"it does not fit {model}: {_few(other)} ({shapes}): look at {option('model')} and {option('classes')}")
+        raise ValueError(
+            f"it does not fit {model}: {_few(other)} ({shapes}): look at {option('model')} and {option('classes')}"
+        )
     return state
 
 

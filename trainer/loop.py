@@ -44,7 +44,7 @@ Observer = Callable[[StepTaken], None]
 
 def start(spec: TrainSpec, classes: int, device: torch.device) -> TrainState:
     """The state before the first epoch of generation 0."""
-    if device.type == "cuda":
+    if device.type == "cuda" and device.index is not None:  # "cuda" alone is the current one, and torch refuses to set it
         torch.cuda.set_device(device)  # streams and graphs belong to the current one
     model = models.build(spec.model, classes, spec.seed)
     dtype = torch.float64 if spec.train.precision == "fp64" else torch.float32
