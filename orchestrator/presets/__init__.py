@@ -1,16 +1,26 @@
-"""Experiments to start from: one JSON file each, with the spec, what it assumes, and its version.
+"""Experiments to start from: the tables and figures of the SEAL paper, and each of them in small on digits.
 
-A spec names one as `{"preset": "paper/table-2"}` (or `paper/table-2@1`, which only that version may answer); whatever else
-it says takes the place of the preset's.
+A spec names one as `{"preset": "paper/table-2"}` (or `paper/table-2@1`, which only that version may answer); whatever else it
+says takes the place of the preset's, of the recipe field by field. The folder `paper` has a JSON file for each: its version,
+what it is about, and its spec, in which a table's notes are keys of `open_settings.NOTES`; or, instead of arms, evaluations
+and tables, the presets that it `includes`. Those of `digits` are computed from them (`twins`).
 """
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from orchestrator.presets.compose import composed
+from orchestrator.presets.open_settings import NOTES
+from orchestrator.presets.twins import CHANGES, twin
 from orchestrator.problems import Problem, nearest
+from trainer.spec import OFFICIAL_CODE
+
+_WRITTEN_OUT = {"data", "model", "train", "arms", "evaluations"}
+"""What a spec says that was expanded before: it is left alone, and `preset` only says what it was made from."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +36,34 @@ class Preset:
     def reference(self) -> str:
         return f"{self.name}@{self.version}"
 
+    def expanded(self) -> dict[str, Any]:
+        """The spec as it may be posted, with a name and what it was made from."""
+        return {"name": self.name.replace("/", "-"), "preset": self.reference} | self.spec
+
+    def summary(self) -> dict[str, Any]:
+        """The preset in a list."""
+        return {"name": self.name, "version": self.version, "about": self.about}
+
     def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "version": self.version, "about": self.about, "spec": self.spec}
+        return self.summary() | {"spec": self.expanded()}
 
 
 @cache
 def known() -> dict[str, Preset]:
-    """Every preset by name."""
-    found = {}
-    for folder in files(__package__).iterdir():
-        if folder.is_dir() and not folder.name.startswith("_"):
-            for file in sorted(folder.iterdir(), key=lambda each: each.name):
-                if file.name.endswith(".json"):
-                    document = json.loads(file.read_text())
-                    name = f"{folder.name}/{file.name.removesuffix('.json')}"
-                    found[name] = Preset(name, document["version"], document["about"], document["spec"])
-    return found
+    """Every preset by name, the paper's before the twins. Raises ValueError where a file contradicts itself or another."""
+    documents = {
+        f"paper/{file.name.removesuffix('.json')}": json.loads(file.read_text(encoding="utf-8"))
+        for file in files(__package__).joinpath("paper").iterdir()
+        if file.name.endswith(".json")
+    }
+    paper = {name: _read(name, documents) for name in sorted(documents, key=_natural)}
+    return paper | {small.name: small for small in map(_in_small, paper.values())}
 
 
 def expand(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """`raw` on the preset that it names, and what is wrong with that name. A resolved spec is not expanded again."""
     reference = raw.get("preset")
-    if not isinstance(reference, str) or "arms" in raw:
+    if not isinstance(reference, str) or raw.keys() >= _WRITTEN_OUT:
         return raw, []
     name, _, version = reference.partition("@")
     preset = known().get(name)
@@ -57,6 +73,42 @@ def expand(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     if version and version != str(preset.version):
         message = f"{name!r} has version {preset.version} here, not {version!r}: the results would not be those of that version"
         return raw, [Problem("/preset", "UNKNOWN_VALUE", message, preset.reference)]
-    own_train = raw["train"] if isinstance(raw.get("train"), dict) else {}
-    train = {"train": preset.spec.get("train", {}) | own_train} if "train" not in raw or own_train else {}
-    return preset.spec | raw | train | {"preset": preset.reference}, []
+    spec = preset.expanded() | raw | {"preset": preset.reference}
+    if isinstance(own := raw.get("train"), dict):
+        spec["train"] = _below(own, preset.spec["train"]) | own
+    return spec, []
+
+
+def _below(own: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
+    """A preset's recipe without what another named recipe decides, where `own` asks for that one."""
+    return _without(train, OFFICIAL_CODE) if own.get("recipe") == "official-code" else train
+
+
+def _without(train: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:
+    return {
+        field: _without(value, decided[field]) if isinstance(value, dict) and field in decided else value
+        for field, value in train.items()
+        if field not in decided or isinstance(value, dict)
+    }
+
+
+def _read(name: str, documents: dict[str, Any]) -> Preset:
+    document = documents[name]
+    spec = document["spec"]
+    if includes := document.get("includes"):
+        spec = spec | composed({each: _read(each, documents).spec for each in includes})
+    else:
+        tables = [table | {"notes": [NOTES[key] for key in table["notes"]]} for table in spec["tables"]]
+        spec = spec | {"tables": tables}
+    return Preset(name, document["version"], document["about"], spec)
+
+
+def _in_small(preset: Preset) -> Preset:
+    about = f"{preset.name} in small, on the built-in digits: the mechanism in minutes, not the paper's numbers."
+    seeds = [0] if preset.name == "paper/all" else [0, 1, 2]
+    return Preset(preset.name.replace("paper/", "digits/"), preset.version + CHANGES, about, twin(preset.spec, seeds))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts table-2 before table-10."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,41 @@
+"""`relearn presets [NAME]`: the experiments to start from. It needs no server."""
+
+import argparse
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from api.client import Refused
+
+
+def add(commands: Any) -> None:
+    """Adds the command to those of `relearn`."""
+    text = "the experiments to start from; with a NAME, its spec as it may be edited and posted"
+    presets = commands.add_parser("presets", help=text, description=text)
+    presets.add_argument("name", metavar="NAME", nargs="?", help="such as digits/table-2")
+    presets.add_argument("--json", action="store_true", help="the list as JSON")
+    presets.set_defaults(command=_presets)
+
+
+def _presets(options: argparse.Namespace, console: Console) -> int:
+    from orchestrator import presets  # loads torch, which the commands that only ask the API do without
+    from orchestrator.problems import nearest
+
+    known = presets.known()
+    if options.name is not None:
+        if options.name not in known:
+            closest = nearest(options.name, list(known))
+            hint = f"did you mean {closest!r}?" if closest else "`relearn presets` lists them"
+            raise Refused({"title": "Unknown preset", "detail": f"{options.name!r} is not a preset: {hint}"})
+        print(json.dumps(known[options.name].expanded(), indent=1))
+        return 0
+    if options.json:
+        print(json.dumps([preset.summary() for preset in known.values()], indent=1))
+        return 0
+    table = Table("preset", "what it is about", box=None)
+    for preset in known.values():
+        table.add_row(preset.reference, preset.about)
+    console.print(table)
+    return 0
