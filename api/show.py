@@ -12,15 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-_HEADLINES = {
-    "accuracy": ("top1",),
-    "linear-probe": ("acc", "acc_heldout"),
-    "few-shot": ("acc",),
-    "hessian-spectrum": ("max", "negative_share"),
-    "prediction-depth": ("knn_acc", "mean_depth"),
-    "training": ("last",),
-}
-_SHARES = ("top1", "acc", "acc_heldout", "knn_acc", "negative_share", "last", "best")
+from api.search_table import search_table
+from orchestrator import metrics
 
 
 def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
@@ -30,6 +23,7 @@ def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
         with Live(console=console, refresh_per_second=4) as live:
             for view in views:
                 live.update(_panel(view))
+        _tell_search(view, console)
         return view
     said: dict[str, object] = {}
     spoke_at = 0.0
@@ -51,6 +45,7 @@ def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
                     console.print("  " + _line(row))
     for warning in _warnings(view):
         console.print(f"warning: {warning}")
+    _tell_search(view, console)
     return view
 
 
@@ -73,8 +68,8 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
     names = dict.fromkeys((row["evaluator"], row["dataset"], row["metric"]) for row in rows)
     notes: dict[str, None] = {}
     for evaluator, dataset, metric in names:
-        short = metric.rsplit("/", 1)[-1]
-        if not everything and (short not in _HEADLINES.get(evaluator, (short,)) or metric.startswith("lr")):
+        known = metrics.about(evaluator, metric)
+        if not everything and not known.headline:
             continue
         cells = []
         for _, shown_arms, generation in columns:
@@ -87,8 +82,8 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
                 and row["value"] is not None
             ]
             notes |= {f"{evaluator}: {note}": None for row in shown for note in row.get("details", {}).get("notes", [])}
-            cells.append(_cell([row["value"] for row in shown], 100 if short in _SHARES else 1))
-        table.add_row(f"{evaluator} {dataset} {metric}" + (" %" if short in _SHARES else ""), *cells)
+            cells.append(_cell([row["value"] for row in shown], 100 if known.share else 1))
+        table.add_row(f"{evaluator} {dataset} {metric}" + (" %" if known.share else ""), *cells)
     if notes:
         table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table
@@ -123,6 +118,11 @@ def _cell(values: list[float], factor: int) -> str:
     digits = 2 if abs(mean) < 1000 else 0
     spread = f" ± {statistics.stdev(values) * factor:.{digits}f}" if len(values) > 1 else ""
     return f"{mean:.{digits}f}{spread}"
+
+
+def _tell_search(view: dict[str, Any], console: Console) -> None:
+    if view.get("search"):
+        console.print(search_table(view["search"]))
 
 
 def _panel(view: dict[str, Any]) -> Group:

@@ -4,7 +4,9 @@ One MLflow run per arm and seed shows the metrics of *all* its generations, also
 """
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -14,6 +16,12 @@ from orchestrator.store import Row, Store
 
 if TYPE_CHECKING:  # importing mlflow takes two seconds, which nobody should wait for before training starts
     from orchestrator.tracking import Measurement, Tracker
+
+log = logging.getLogger("relearn.publish")
+
+REPORT_RUN = "report"
+"""The run that those of all arms and seeds hang below."""
+PARENT_TAG = "mlflow.parentRunId"
 
 _STATUS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
 
@@ -30,7 +38,7 @@ class Publisher:
         if known := self._store.run(identity, arm, seed):
             return str(known["run_id"])
         spec, described = self._spec, self._spec.arm(arm)
-        where = self._tracker.experiment(f"{spec.name} ({identity})", {"relearn.experiment": identity})
+        where, parent = self._parent
         parts: dict[str, BaseModel | None] = {"data": spec.data_of(described), "model": spec.model_of(described)}
         if described.method is None:
             parts["checkpoint"] = described.checkpoint
@@ -40,7 +48,7 @@ class Publisher:
         for name, part in parts.items():
             assert part is not None
             params |= _flat(name, part.model_dump(mode="json"))
-        tags = {"relearn.experiment": identity, "relearn.arm": arm, "relearn.seed": str(seed)}
+        tags = {"relearn.experiment": identity, "relearn.arm": arm, "relearn.seed": str(seed), PARENT_TAG: parent}
         run_id = self._tracker.start_run(where, f"{arm}-seed{seed}", tags, params)
         self._tracker.text(run_id, "spec.json", json.dumps(self._experiment["spec"], indent=2))
         self._store.add_run(identity, arm, seed, run_id)
@@ -67,7 +75,8 @@ class Publisher:
                 self._store.shipped(identity, arm.name, seed, last_epoch, last_result)
 
     def conclude(self) -> None:
-        """Sends the rest, says where each generation was trained and what the scores mean, and sets the runs' final status."""
+        """Sends the rest and the report, says where each generation was trained and what the scores mean, and sets the runs'
+        final status."""
         self.ship()
         experiment = self._store.experiment(self._experiment["id"])
         assert experiment is not None
@@ -82,11 +91,44 @@ class Publisher:
                 judged.setdefault(row, []).append({"generation": use["generation"], **details[use["key"]]})
         for run in self._store.runs_of(experiment["id"]):
             row = (run["arm"], run["seed"])
-            self._tracker.tag(run["run_id"], made.get(row, {}) | {"relearn.state": experiment["state"]})
+            tags = {"relearn.state": experiment["state"], PARENT_TAG: self._parent[1]}
+            self._tracker.tag(run["run_id"], made.get(row, {}) | tags)
             if row in judged:
                 self._tracker.text(run["run_id"], "evaluations.json", json.dumps(judged[row], indent=1))
             self._tracker.finish(run["run_id"], _STATUS[experiment["state"]])
+        self._report(experiment)
         self._store.set_published(experiment["id"])
+
+    @cached_property
+    def _parent(self) -> tuple[str, str]:
+        """The MLflow experiment and the run of its report, made on first use."""
+        identity = self._experiment["id"]
+        tags = {"relearn.experiment": identity}
+        where = self._tracker.experiment(f"{self._spec.name} ({identity})", tags)
+        return where, self._tracker.start_run(where, REPORT_RUN, tags, {})
+
+    def _report(self, experiment: Row) -> None:
+        """Stores spec and report at the parent run. A report that cannot be built is logged and told there, no more."""
+        _, parent = self._parent
+        self._tracker.text(parent, "spec.json", json.dumps(experiment["spec"], indent=2))
+        tags = {"relearn.state": experiment["state"]}
+        try:
+            kept = _report_files(self._store, experiment)
+        except Exception as error:  # whatever it is, it must not keep the runs from being published
+            log.exception("%s: its report cannot be built", experiment["id"])
+            tags["relearn.report_error"] = f"{type(error).__name__}: {error}"[:5000]
+        else:
+            for name, content in kept.items():
+                self._tracker.text(parent, name, content)
+        self._tracker.tag(parent, tags)
+        self._tracker.finish(parent, _STATUS[experiment["state"]])
+
+
+def _report_files(store: Store, experiment: Row) -> dict[str, str]:
+    from orchestrator import report  # matplotlib and torch, which shipping metrics need not wait for
+    from orchestrator.report import formats
+
+    return formats.files(report.build(store, [experiment]))
 
 
 def _epoch_metrics(rows: Iterable[Row], epochs: int) -> "Iterator[Measurement]":

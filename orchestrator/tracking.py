@@ -17,7 +17,8 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from requests.exceptions import RequestException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from requests.exceptions import HTTPError, RequestException
 
 from trainer.core import checkpoint
 
@@ -26,6 +27,8 @@ OUTAGE = (MlflowException, RequestException, OSError)
 
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "404 Client Error", "Could not find a registered artifact repository")
 """What MLflow says of an artifact that no waiting will bring."""
+CHECKPOINTS = "checkpoints"
+"""The folder of a run's artifacts with a folder for each generation's checkpoint."""
 _BATCH = 1000
 Measurement = tuple[str, float, int, float]
 """(metric name, value, step, seconds since the epoch at which it was measured)"""
@@ -95,6 +98,34 @@ class Tracker:
             if any(sign in f"{error.error_code} {error}" for sign in _NOT_THERE):
                 raise ValueError(f"{uri} cannot be downloaded: {error}") from error
             raise
+
+    def checkpoints(self, run_id: str) -> list[str]:
+        """The URIs of the run's committed checkpoints; none where the server does not know the run."""
+        try:
+            root = self._client.get_run(run_id).info.artifact_uri
+            return [f"{root}/{found.path}" for found in self._client.list_artifacts(run_id, CHECKPOINTS) if found.is_dir]
+        except MlflowException as error:
+            if any(sign in f"{error.error_code} {error}" for sign in _NOT_THERE):
+                return []
+            raise
+
+    def size(self, uri: str) -> int:
+        """Bytes of the files directly in an artifact folder; 0 where there is none."""
+        try:
+            found = get_artifact_repository(uri, tracking_uri=self.uri).list_artifacts()
+        except MlflowException as error:
+            if any(sign in f"{error.error_code} {error}" for sign in _NOT_THERE):
+                return 0
+            raise
+        return sum(each.file_size or 0 for each in found)
+
+    def delete(self, uri: str) -> None:
+        """Deletes an artifact folder; one that is gone already is fine."""
+        try:
+            get_artifact_repository(uri, tracking_uri=self.uri).delete_artifacts()
+        except HTTPError as error:
+            if error.response is None or error.response.status_code != 404:
+                raise
 
     def finish(self, run_id: str, status: str) -> None:
         """Sets a run's terminal status: FINISHED, FAILED or KILLED."""

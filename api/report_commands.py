@@ -1,0 +1,49 @@
+"""`relearn report EXPERIMENT...`: tables, figures and provenance of experiments, in the format that is asked for."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from api.client import Client, Refused
+
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+
+
+def add(commands: Any) -> None:
+    """Adds the command to those of `relearn`."""
+    text = "the report of an experiment so far, or of several as one"
+    report = commands.add_parser("report", help=text, description=text)
+    report.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="id, as `relearn list` shows it")
+    formats = sorted(set(SUFFIXES.values()))
+    said = "by default what FILE ends in, and markdown without a FILE"
+    report.add_argument("--format", choices=formats, help=said)
+    report.add_argument("--out", type=Path, metavar="FILE", help="write there instead of printing")
+    report.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace, console: Console) -> int:
+    format_ = options.format or _format_of(options.out)
+    with Client() as client:
+        text = client.report(options.experiments, format_)
+    if options.out is None:
+        print(text, end="")
+        return 0
+    try:
+        options.out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Refused({"title": f"{options.out} cannot be written", "detail": str(error)}) from error
+    console.print(f"{options.out}: {format_}, {len(text.encode()):,} bytes", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _format_of(out: Path | None) -> str:
+    """Raises Refused for an ending that says nothing."""
+    if out is None:
+        return "markdown"
+    if out.suffix.lower() not in SUFFIXES:
+        endings = ", ".join(SUFFIXES)
+        detail = f"its ending is none of {endings}: use one of them, or say --format"
+        raise Refused({"title": f"{out}: unknown format", "detail": detail})
+    return SUFFIXES[out.suffix.lower()]

@@ -1,0 +1,131 @@
+"""What stands where: the tables a spec asks for, or one for each evaluator; tables of several experiments stand as one."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from orchestrator import metrics
+from orchestrator.layout import Axis, Cell, Published, ReportTable
+from orchestrator.report.source import Source
+
+_MANY = 3
+"""Arms named in a label; of more, the first stands for all."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table: what it fixes, the experiment it reads, and what was published of it."""
+
+    label: str
+    source: Source
+    axis: Axis
+    published: tuple[Published, ...] = ()
+
+    def cell(self, column: Axis) -> Cell:
+        """What stands in `column` (see `ReportTable.cell`)."""
+        pairs = ((getattr(self.axis, name), getattr(column, name)) for name in Cell._fields)
+        return Cell(*(down if across is None else across for across, down in pairs))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table before its cells are filled."""
+
+    name: str
+    caption: str
+    compare: Literal["rows", "columns"]
+    lines: tuple[Line, ...]
+    columns: tuple[Axis, ...]
+    notes: tuple[str, ...] = ()
+    source: str | None = None
+
+
+def layouts(sources: list[Source]) -> list[Layout]:
+    """The tables of all experiments: one for equal columns under one name; those without tables share the default ones."""
+    asked = [_of_spec(source, table) for source in sources for table in source.tables]
+    groups: list[list[Layout]] = []
+    for layout in asked:
+        for group in groups:
+            first = group[0]
+            fits = (layout.name, layout.columns, layout.compare) == (first.name, first.columns, first.compare)
+            if fits and all(layout.lines[0].source is not each.lines[0].source for each in group):
+                group.append(layout)
+                break
+        else:
+            groups.append([layout])
+    return [_joined(group) for group in groups] + list(_default([source for source in sources if not source.tables]))
+
+
+def _of_spec(source: Source, table: ReportTable) -> Layout:
+    lines = tuple(
+        Line(row.label, source, row, () if table.published is None else table.published[index])
+        for index, row in enumerate(table.rows)
+    )
+    return Layout(table.name, table.caption, table.compare, lines, table.columns, table.notes, table.source)
+
+
+def _joined(group: list[Layout]) -> Layout:
+    first = group[0]
+    notes = tuple(dict.fromkeys(note for each in group for note in each.notes))
+    origins = " / ".join(dict.fromkeys(each.source for each in group if each.source is not None))
+    lines = _qualified([line for each in group for line in each.lines])
+    return replace(first, lines=tuple(lines), notes=notes, source=origins or None)
+
+
+def _qualified(lines: list[Line]) -> list[Line]:
+    """`lines`, with EXPERIMENT/ before the labels that lines of several experiments have."""
+    owners: dict[str, set[str]] = {}
+    for line in lines:
+        owners.setdefault(line.label, set()).add(line.source.id)
+    clash = {label for label, ids in owners.items() if len(ids) > 1}
+    return [replace(line, label=f"{line.source.label}/{line.label}") if line.label in clash else line for line in lines]
+
+
+def _default(sources: list[Source]) -> Iterator[Layout]:
+    evaluators = dict.fromkeys(name for source in sources for name in source.evaluators)
+    for evaluator in evaluators:
+        if evaluator == "training" and "accuracy" in evaluators:
+            continue  # the accuracy of a generation's last epoch is that of its checkpoint
+        measured = [source for source in sources if evaluator in source.evaluators]
+        columns = tuple(_columns(measured, evaluator))
+        lines = _qualified([line for source in measured for line in _lines(source, evaluator, columns)])
+        if lines and columns:
+            caption = f"{evaluator} after the last judged generation of each arm"
+            yield Layout(evaluator, caption, "rows", tuple(lines), columns)
+
+
+def _columns(sources: list[Source], evaluator: str) -> Iterator[Axis]:
+    """One for each data set and headline. What the arms were trained on is not named: it may differ between them."""
+    found: dict[tuple[str | None, str], None] = {}
+    for source in sources:
+        for dataset, metric in source.scores.get(evaluator, {}):
+            if metrics.about(evaluator, metric).headline:
+                found[dataset if source.transfers(evaluator) else None, metric] = None
+    for target, metric in found:
+        label = (metric if target is None else f"{target} {metric}") + (
+            " (%)" if metrics.about(evaluator, metric).share else ""
+        )
+        yield Axis.model_construct(label=label, arm=None, generation=None, evaluator=evaluator, dataset=target, metric=metric)
+
+
+def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[Line]:
+    """Generation 0 of arms that go beyond it, once for all that share it; then each arm after its last judged generation."""
+    judged = {arm: source.judged(arm, evaluator) for arm in source.arms}
+    shared: dict[frozenset[str], list[str]] = {}
+    for arm, generations in judged.items():
+        if len(generations) > 1 and generations[0] == 0:
+            line = _line(source, arm, arm, 0)
+            found = (sample.nodes for column in columns if (sample := source.sample(line.cell(column))))
+            shared.setdefault(frozenset(node for nodes in found for node in nodes), []).append(arm)
+    for measured, arms in shared.items():
+        if measured:
+            of = ", ".join(arms) if len(arms) <= _MANY else f"{arms[0]} and {len(arms) - 1} more"
+            yield _line(source, "generation 0" if len(shared) == 1 else f"generation 0 of {of}", arms[0], 0)
+    for arm, generations in judged.items():
+        if generations:
+            yield _line(source, arm, arm, generations[-1])
+
+
+def _line(source: Source, label: str, arm: str, generation: int) -> Line:
+    axis = Axis.model_construct(label=label, arm=arm, generation=generation, evaluator=None, dataset=None, metric=None)
+    return Line(label, source, axis)

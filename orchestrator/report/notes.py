@@ -1,0 +1,91 @@
+"""What a reader must know before trusting a number: footnotes of tables and notices at the top."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from orchestrator.report.source import Sample, Source
+from orchestrator.store import TERMINAL
+
+DEFAULT_HESSIAN_EXAMPLES = 10_000
+PROTOCOL_EPISODES = 600
+_SHOWN = 10
+"""Failures listed at the top."""
+
+
+def of_samples(samples: Iterable[Sample]) -> Iterator[str]:
+    """What evaluators said of the scores, what was reduced, and the digests of the data; some may be said twice."""
+    digests: dict[str, None] = {}
+    seen: set[str] = set()
+    for sample in samples:
+        for row in sample.rows.values():
+            if row["node"] in seen:
+                continue
+            seen.add(row["node"])
+            said = [f"{sample.evaluator}: {note}" for note in row["details"].get("notes", ())]
+            yield from said
+            yield from _reduced(sample, row["details"].get("settings", {}), said)
+            if target := row["details"].get("target"):
+                digests[shortened(target)] = None
+    if digests:
+        yield f"Data, by digest: {', '.join(digests)}."
+
+
+def shortened(target: str) -> str:
+    """`NAME#DIGEST` with the first twelve digits of the digest."""
+    name, _, digest = target.partition("#")
+    return f"{name}#{digest[:12]}" if digest else name
+
+
+def _reduced(sample: Sample, settings: dict[str, Any], said: list[str]) -> Iterator[str]:
+    _, *parts = sample.dataset.split(".")
+    if "partial" in parts:
+        yield f"{sample.dataset}: partial data, some images that the data set has were missing."
+    if any(re.fullmatch("[0-9a-f]{8}", part) for part in parts):
+        yield f"{sample.dataset}: a subset of the images, chosen by a list."
+    if (kept := settings.get("train_per_class")) is not None:
+        yield f"{sample.evaluator}: reduced to {kept} training images per class."
+    episodes = settings.get("episodes")
+    if sample.evaluator == "few-shot" and episodes and episodes < PROTOCOL_EPISODES and not any("reduced" in s for s in said):
+        yield f"few-shot: reduced run: {episodes} of the protocol's {PROTOCOL_EPISODES} episodes"
+    examples = settings.get("examples")
+    if sample.evaluator == "hessian-spectrum" and examples and examples < DEFAULT_HESSIAN_EXAMPLES:
+        yield f"hessian-spectrum: reduced to {examples} training images of the usual {DEFAULT_HESSIAN_EXAMPLES:,}."
+
+
+def notices(sources: list[Source]) -> Iterator[str]:
+    """What stands at the top: small data, and experiments that have not succeeded."""
+    small = sorted({label for source in sources for label in source.trained_on.values() if label.startswith("digits")})
+    if small:
+        yield (
+            f"This report shows the mechanism on small data, not the paper's numbers: {', '.join(small)} "
+            f"{'are' if len(small) > 1 else 'is'} cut from the 1,797 built-in images of handwritten digits."
+        )
+    partial = sorted({label for source in sources for label in source.trained_on.values() if "partial" in label.split(".")})
+    if partial:
+        yield f"Trained on partial data (images of the data set are missing): {', '.join(partial)}."
+    for source in sources:
+        state, name = source.experiment["state"], source.label
+        if state not in TERMINAL:
+            yield f"{name} is {state}: this report is preliminary, and what is not measured yet is shown as –."
+        elif state != "SUCCEEDED":
+            why = f" ({source.experiment['reason']})" if source.experiment["reason"] else ""
+            message = f": {source.experiment['message']}" if source.experiment["message"] else ""
+            yield f"{name} {state}{why}{message}. What was not measured is shown as –."
+        for failure in source.failures[:_SHOWN]:
+            yield f"{name}: {failure}"
+        if (more := len(source.failures) - _SHOWN) > 0:
+            yield f"{name}: {more} more nodes failed."
+
+
+def warnings(sources: list[Source]) -> Iterator[str]:
+    """What training warned of: each sentence once per arm, with how often it came."""
+    for source in sources:
+        counted: dict[tuple[str, str], list[str]] = {}
+        for row in source.warnings:
+            for message in row["warnings"]:
+                kind = re.sub(r"[\d.]+", "#", message)  # the same sentence with other numbers
+                counted.setdefault((row["arm"], kind), []).append(message)
+        for (arm, _), messages in counted.items():
+            more = f" (and {len(messages) - 1} more like it)" if len(messages) > 1 else ""
+            yield f"{source.label}/{arm}: {messages[0]}{more}"

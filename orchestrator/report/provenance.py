@@ -1,0 +1,92 @@
+"""Where the numbers come from: settings, versions and machines, data by digest, and who trained what."""
+
+import json
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from orchestrator.report import model
+from orchestrator.report.source import Source
+from orchestrator.results import summary
+
+
+def experiment(source: Source) -> model.Experiment:
+    """The experiment as a whole."""
+    row, spec = source.experiment, source.spec
+    times = summary(row)
+    return model.Experiment(
+        source.id,
+        row["name"],
+        source.label,
+        spec.get("title"),
+        spec.get("preset"),
+        row["state"],
+        row["reason"],
+        row["message"],
+        times["created_at"],
+        times["started_at"],
+        times["finished_at"],
+        tuple(spec["seeds"]),
+        row["plan"],
+        tuple(spec["evaluations"]),
+    )
+
+
+def provenance(sources: list[Source], details: list[dict[str, Any]]) -> model.Provenance:
+    """`details` are those of the evaluations shown."""
+    prints = {json.dumps(each["fingerprint"], sort_keys=True): each["fingerprint"] for each in details if "fingerprint" in each}
+    texts = {str(each[name]) for each in details for name in ("source", "target") if name in each}
+    return model.Provenance(
+        _version(),
+        platform.python_version(),
+        tuple(prints[key] for key in sorted(prints)),
+        {name: digest for name, _, digest in sorted(text.partition("#") for text in texts) if digest},
+        tuple(_settings(source, arm) for source in sources for arm in source.arms),
+        tuple(each for source in sources for each in _generations(source)),
+    )
+
+
+def _version() -> str:
+    try:
+        return version("relearn")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _settings(source: Source, arm: str) -> model.ArmSettings:
+    described = source.arms[arm]
+    parts = {"data": source.part(arm, "data"), "model": source.part(arm, "model")}
+    if checkpoint := described.get("checkpoint"):
+        parts["checkpoint"] = checkpoint
+    else:
+        parts |= {"method": described.get("method") or {}, "train": source.part(arm, "train")}
+        if described.get("fork"):
+            parts["fork"] = described["fork"]
+    return model.ArmSettings(source.label, arm, dict(_flat("", parts)))
+
+
+def _flat(prefix: str, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _generations(source: Source) -> Iterator[model.Generation]:
+    for use in source.uses:
+        if use["kind"] != "evaluation":
+            here = f"{source.id}/{use['arm']}/seed{use['seed']}/"
+            made_by = use["made_by"]
+            yield model.Generation(
+                source.label,
+                use["arm"],
+                use["seed"],
+                use["generation"],
+                use["key"],
+                use["node_state"],
+                use["cached"],
+                made_by,
+                made_by is not None and not made_by.startswith(here),
+            )

@@ -1,0 +1,195 @@
+"""Fills the tables: means over seeds, what is better beyond doubt, and what was published."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from orchestrator import metrics
+from orchestrator.layout import Cell, Published
+from orchestrator.metrics import Better, Metric
+from orchestrator.report import model, notes, statistics
+from orchestrator.report.layouts import Layout
+from orchestrator.report.source import Sample, Source
+
+
+@dataclass
+class Place:
+    """A place of a table while it is compared with others; `mean` is in the score's own unit."""
+
+    source: Source
+    cell: Cell
+    known: Metric
+    sample: Sample | None
+    mean: statistics.Mean | None
+    best: bool = False
+
+    @property
+    def values(self) -> dict[int, float]:
+        """By seed; there are some."""
+        assert self.sample is not None
+        return self.sample.values
+
+
+def filled(layout: Layout) -> model.Table:
+    """The table with its cells, the best of each column (or row) marked, and its footnotes."""
+    places = [[_place(line.source, line.cell(column)) for column in layout.columns] for line in layout.lines]
+    across = [list(group) for group in zip(*places, strict=True)] if layout.compare == "rows" else places
+    apart = sum(not mark(group) for group in across)
+    counts = Counter(place.mean.n for row in places for place in row if place.mean is not None)
+    seeds = counts.most_common(1)[0][0] if counts else 0
+    cells = tuple(
+        tuple(
+            _shown(place, line.label, column.label, line.published[index] if line.published else None)
+            for index, (place, column) in enumerate(zip(row, layout.columns, strict=True))
+        )
+        for row, line in zip(places, layout.lines, strict=True)
+    )
+    shown = [place for row in places for place in row]
+    return model.Table(
+        layout.name,
+        layout.caption,
+        layout.compare,
+        tuple(line.label for line in layout.lines),
+        tuple(column.label for column in layout.columns),
+        cells,
+        seeds,
+        tuple(dict.fromkeys(_reading(shown, seeds, apart, layout))),
+        tuple(dict.fromkeys([*layout.notes, *notes.of_samples(_samples(shown))])),
+        layout.source,
+    )
+
+
+def mark(group: list[Place]) -> bool:
+    """Marks what is better than all it competes with, and whatever shows the same measurement.
+
+    Better means that the paired difference has a 95 % interval that excludes zero. Where a score has no better way, or one
+    stands alone, nothing is marked; returns False where the same score was taken in ways that cannot be compared.
+    """
+    present = [place for place in group if place.mean is not None]
+    kinds = {(place.cell.evaluator, place.cell.metric) for place in present}
+    if len(present) < 2 or len(kinds) > 1 or (better := present[0].known.better) is None:
+        return True
+    if len({place.cell.dataset for place in present}) > 1:
+        return True  # columns of several data sets
+    if len({(place.sample.dataset, place.sample.protocol) for place in present if place.sample}) > 1:
+        return False
+    sign = 1 if better == "higher" else -1
+    first = max(present, key=lambda place: sign * place.mean.value if place.mean else 0.0)
+    same = [place for place in present if place.sample and first.sample and place.sample.nodes == first.sample.nodes]
+    rivals = [place for place in present if all(place is not each for each in same)]
+    if rivals and all(_beats(first, rival, better) for rival in rivals):
+        for place in same:
+            place.best = True
+    return True
+
+
+def _beats(first: Place, second: Place, better: Better) -> bool:
+    gain = paired(first, second)
+    if gain is None or gain.low is None or gain.high is None:
+        return False
+    return gain.low > 0 if better == "higher" else gain.high < 0
+
+
+def paired(first: Place, second: Place) -> statistics.Mean | None:
+    """`first - second` over the seeds both have or, with one seed each, over equal few-shot episodes; else None."""
+    common = sorted(first.values.keys() & second.values.keys())
+    if len(common) > 1:
+        return statistics.difference([first.values[s] for s in common], [second.values[s] for s in common])
+    if len(first.values) == len(second.values) == 1:
+        one, other = (place.source.episodes(_only_row(place)) for place in (first, second))
+        if one is not None and other is not None and one[0] == other[0] and len(one[1]) == len(other[1]):
+            return statistics.difference(one[1], other[1])
+    return None
+
+
+def _only_row(place: Place) -> dict[str, object]:
+    assert place.sample is not None
+    (seed,) = place.values
+    return place.sample.rows[seed]
+
+
+def _place(source: Source, cell: Cell) -> Place:
+    assert cell.evaluator is not None
+    assert cell.metric is not None
+    sample = source.sample(cell)
+    values = list(sample.values.values()) if sample else []
+    known = metrics.about(cell.evaluator, cell.metric)
+    return Place(source, cell, known, sample, statistics.mean(values) if values else None)
+
+
+def _shown(place: Place, row: str, column: str, printed: Published) -> model.Cell:
+    cell, sample, mean = place.cell, place.sample, place.mean
+    assert cell.arm is not None
+    assert cell.evaluator is not None
+    assert cell.metric is not None
+    value, half = printed if isinstance(printed, tuple) else (printed, None)
+    factor = 100.0 if place.known.share else 1.0
+    empty = model.Cell(
+        row,
+        column,
+        place.source.id,
+        cell.arm,
+        place.source.generation(cell),
+        cell.evaluator,
+        sample.dataset if sample else cell.dataset or place.source.trained_on[cell.arm],
+        cell.metric,
+        "percent" if place.known.share else "plain",
+        published=value,
+        published_half=half,
+    )
+    if sample is None or mean is None:
+        return empty
+    return replace(
+        empty,
+        value=mean.value * factor,
+        low=None if mean.low is None else mean.low * factor,
+        high=None if mean.high is None else mean.high * factor,
+        n=mean.n,
+        best=place.best,
+        difference=None if value is None else mean.value * factor - value,
+        seeds=tuple(_seed_scores(sample, factor)),
+    )
+
+
+def _seed_scores(sample: Sample, factor: float) -> Iterator[model.SeedScore]:
+    for seed, row in sorted(sample.rows.items()):
+        if row["value"] is not None:
+            low, high = (None if row[name] is None else row[name] * factor for name in ("low", "high"))
+            yield model.SeedScore(seed, row["value"] * factor, low, high, row["n"], row["node"], row["made_by"])
+
+
+def _samples(places: list[Place]) -> list[Sample]:
+    return [place.sample for place in places if place.sample is not None]
+
+
+def _reading(places: list[Place], seeds: int, apart: int, layout: Layout) -> Iterator[str]:
+    """How the table is to be read."""
+    measured = [place for place in places if place.mean is not None]
+    how = [f"mean over {seeds} seeds ± half the width of its 95 % t interval"] if seeds > 1 else []
+    how += ["one seed: no interval over seeds is shown"] if seeds == 1 else []
+    how += ["shares in percent"] if any(place.known.share for place in places) else []
+    how += ["–: not measured"] if len(measured) < len(places) else []
+    if how:
+        yield _sentence("; ".join(how))
+    if any(place.best for place in places):
+        paired_by = "seed by seed" if seeds > 1 else "episode by episode"
+        among = "column" if layout.compare == "rows" else "row"
+        yield (
+            f"Bold: best of its {among}; the 95 % interval of the difference to every other, paired {paired_by}, excludes zero "
+            "(not corrected for the number of comparisons)." + (" Two seeds are few: it may be chance." if seeds == 2 else "")
+        )
+    if apart:
+        yield "Nothing is marked among scores that were judged under other settings or on other data than one another."
+    if any(line.published for line in layout.lines):
+        yield f"Below each value: as printed in {layout.source or 'the source'}, and ours minus that."
+    for place in measured:
+        if place.sample is not None and place.sample.others:
+            many, where = place.sample.others + 1, f"{place.cell.evaluator} on {place.sample.dataset}"
+            settings = json.loads(place.sample.protocol).get("settings", {})
+            told = ", ".join(f"{name} {value}" for name, value in settings.items())
+            yield f"{where} was judged under {many} settings; shown is the first of the spec ({told})."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

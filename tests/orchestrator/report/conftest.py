@@ -1,0 +1,16 @@
+"""A fresh database whose clock stands."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store import Store
+from tests.orchestrator.small import Clock
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path / 'relearn.db'}", now=Clock())
+    yield store
+    store.close()
