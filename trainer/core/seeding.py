@@ -9,7 +9,9 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["init", "order", "augment", "forget", "mask", "anneal", "episode", "hessian", "data", "probe"]
+Purpose = Literal[
+    "init", "order", "augment", "forget", "mask", "anneal", "episode", "hessian", "data", "probe", "holdout", "search"
+]
 
 
 def generator(seed: int, purpose: Purpose, *address: int | str) -> torch.Generator:

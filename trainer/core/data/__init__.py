@@ -1,6 +1,7 @@
 """The data sets by name. A data spec is small and answers cheap questions; `load()` reads the pixels.
 
-As an evaluator's target a data set is written NAME, or NAME@RECIPE for another size; `folder:TREE` is a tree of the user's own.
+As an evaluator's target a data set is written NAME, or NAME@RECIPE for another size; `folder:TREE` is a tree of the user's own;
+NAME%SHARE holds that share of the training images out, in place of the test images.
 """
 
 from typing import Annotated, get_args

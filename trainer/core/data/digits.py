@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainer.core.data.base import Dataset, Split
+from trainer.core.data.holdout import held_out, held_size
 from trainer.core.seeding import generator
 
 CONTENT_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
@@ -33,15 +34,16 @@ class _Digits(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
+    holdout: float = Field(0, ge=0, lt=1, description="share of each class's training images that stands in for the test set")
 
     @property
     def label(self) -> str:
-        """What tables call it."""
-        return self.name
+        """What tables call it: NAME[.holdoutSHARE]."""
+        return f"{self.name}.holdout{self.holdout:g}" if self.holdout else self.name
 
     def text(self) -> str:
-        """As an evaluator's target is written."""
-        return self.name
+        """As an evaluator's target is written: NAME[%SHARE]."""
+        return f"{self.name}%{self.holdout!r}" if self.holdout else self.name
 
     def problem(self) -> str | None:
         """Nothing can be missing: the pixels ship with scikit-learn."""
@@ -56,22 +58,34 @@ class _Digits(BaseModel, ABC):
 
     def smallest_class(self) -> int:
         """Images, train and test together, of the class that has fewest: what bounds a few-shot episode."""
+        if self.holdout:
+            return min(self._pool_sizes())
         kept = [len(rows) for rows in _rows_by_class()]
         return min(kept[int(name)] for name in self.class_names())
 
     def test_size(self) -> int:
-        """Test images."""
+        """Test images, or those that stand in their place."""
+        if self.holdout:
+            return sum(held_size(size, self.holdout) for size in self._pool_sizes())
         kept = [int(name) for name in self.class_names()]
         return sum(int((_labels()[_halves()[1]] == digit).sum()) for digit in kept)
 
     def train_sizes(self) -> list[int]:
         """Training images of each class, counted without making the images."""
-        kept = [int(name) for name in self.class_names()]
-        return [int((_labels()[_halves()[0]] == digit).sum()) for digit in kept]
+        return [size - held_size(size, self.holdout) for size in self._pool_sizes()]
 
-    @abstractmethod
     def load(self) -> Dataset:
         """The images and labels. Raises ModuleNotFoundError or ValueError where scikit-learn's file is missing or other."""
+        return held_out(self._whole(), self.holdout)
+
+    @abstractmethod
+    def _whole(self) -> Dataset:
+        """With all training images, and the test set."""
+
+    def _pool_sizes(self) -> list[int]:
+        """Training images of each class before any is held out."""
+        kept = [int(name) for name in self.class_names()]
+        return [int((_labels()[_halves()[0]] == digit).sum()) for digit in kept]
 
 
 class Digits(_Digits):
@@ -79,25 +93,28 @@ class Digits(_Digits):
 
     name: Literal["digits"] = "digits"
 
-    def load(self) -> Dataset:
+    def _whole(self) -> Dataset:
         return _whole("digits", _images(), shift=2)
 
 
 class DigitsNoisy(_Digits):
-    """A small training set with labels made wrong on purpose, and the clean test set: memorising it costs accuracy."""
+    """A small training set with labels made wrong on purpose, and the clean test set: memorising it costs accuracy.
+
+    Held-out images keep the labels they are trained with, wrong ones too: clean labels would be knowledge of the test kind.
+    """
 
     name: Literal["digits-noisy"] = "digits-noisy"
     train_per_class: int = Field(30, ge=1, le=85, description="training images per class")
     label_noise: float = Field(0.4, ge=0, le=1, description="share of training labels replaced by another class's")
     noise_seed: int = Field(0, ge=0, le=2**31, description="draws the subset and the wrong labels")
 
-    def load(self) -> Dataset:
+    def _whole(self) -> Dataset:
         whole = _whole("digits-noisy", _images(), shift=2)
         chosen, labels = self._chosen()
         train = Split(whole.train.images_NCHW[chosen], labels)
         return Dataset(self.name, _NAMES, train, whole.test, _MEAN, _STD, whole.shift)
 
-    def train_sizes(self) -> list[int]:
+    def _pool_sizes(self) -> list[int]:
         return [int((self._chosen()[1] == digit).sum()) for digit in range(10)]
 
     def _chosen(self) -> tuple[Tensor, Tensor]:
@@ -123,7 +140,7 @@ class DigitsHalf(_Digits):
     def class_names(self) -> tuple[str, ...]:
         return _NAMES[:5] if self.name == "digits-0-4" else _NAMES[5:]
 
-    def load(self) -> Dataset:
+    def _whole(self) -> Dataset:
         whole = _whole(self.name, _images(), shift=2)
         first = int(self.class_names()[0])
 
@@ -139,7 +156,7 @@ class DigitsShifted(_Digits):
 
     name: Literal["digits-inverted", "digits-rot90", "digits-edges"]
 
-    def load(self) -> Dataset:
+    def _whole(self) -> Dataset:
         images = _images()
         match self.name:
             case "digits-inverted":

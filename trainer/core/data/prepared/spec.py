@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.core.data.base import Dataset, Split
+from trainer.core.data.holdout import held_out, held_size
 from trainer.core.data.prepared.cache import Opened, find, open_cache
 from trainer.core.data.prepared.facts import FACTS
 from trainer.core.data.prepared.local import localised
@@ -44,6 +45,7 @@ class _Prepared(BaseModel):
     partial: bool = Field(
         False, description="whether images are missing that the data set has; filled in when the spec is posted"
     )
+    holdout: float = Field(0, ge=0, lt=1, description="share of each class's training images that stands in for the test set")
 
     @property
     def folder(self) -> str:
@@ -61,9 +63,10 @@ class _Prepared(BaseModel):
 
     @property
     def label(self) -> str:
-        """What tables call it: NAME[.RECIPE][.SUBSET][.partial], where the recipe is not the usual one."""
+        """What tables call it: NAME[.RECIPE][.SUBSET][.partial][.holdoutSHARE], where the recipe is not the usual one."""
         usual = self.model_copy(update={"recipe": None}).chosen_recipe == self.chosen_recipe
-        parts = ("" if usual else self.chosen_recipe, self.subset, "partial" if self.partial else "")
+        held = f"holdout{self.holdout:g}" if self.holdout else ""
+        parts = ("" if usual else self.chosen_recipe, self.subset, "partial" if self.partial else "", held)
         return ".".join([self.folder.replace("/", ":"), *filter(None, parts)])
 
     def problem(self) -> str | None:
@@ -102,8 +105,10 @@ class _Prepared(BaseModel):
         return f"relearn data prepare {self.name} --recipe {self.chosen_recipe}{subset} --from DIR"
 
     def text(self) -> str:
-        """As an evaluator's target is written: NAME[:TREE][@RECIPE][+SUBSET][#DIGEST][!partial]."""
-        parts = (("@", self.recipe), ("+", self.subset), ("#", self.digest), ("!", "" if not self.partial else "partial"))
+        """As an evaluator's target is written: NAME[:TREE][@RECIPE][+SUBSET][%HOLDOUT][#DIGEST][!partial]."""
+        held = repr(self.holdout) if self.holdout else ""
+        partial = "partial" if self.partial else ""
+        parts = (("@", self.recipe), ("+", self.subset), ("%", held), ("#", self.digest), ("!", partial))
         return self.folder.replace("/", ":") + "".join(f"{sign}{part}" for sign, part in parts if part)
 
     def class_names(self) -> tuple[str, ...]:
@@ -111,30 +116,41 @@ class _Prepared(BaseModel):
 
     def train_sizes(self) -> list[int]:
         """Training images of each class."""
+        return [size - held_size(size, self.holdout) for size in self._pool_sizes()]
+
+    def _pool_sizes(self) -> list[int]:
+        """Training images of each class before any is held out."""
         splits = self.opened().manifest.splits
         return list((splits.get("train") or splits["all"]).class_counts)
 
     def smallest_class(self) -> int:
         """Images, train and test together, of the class that has fewest: what bounds a few-shot episode."""
+        if self.holdout:
+            return min(self._pool_sizes())
         used = [split.class_counts for name, split in self.opened().manifest.splits.items() if name != "val"]
         counts: list[int] = [sum(of_class) for of_class in zip(*used, strict=True)]
         return min(counts)
 
     def test_size(self) -> int:
-        """Test images; 0 where the data set has no split of its own."""
+        """Test images, or those that stand in their place; 0 where the data set has no split of its own."""
+        if self.holdout:
+            return sum(held_size(size, self.holdout) for size in self._pool_sizes())
         splits = self.opened().manifest.splits
         images: int = splits["test"].n if "test" in splits else 0
         return images
 
     def load(self) -> Dataset:
-        """The images, mapped from disk. Without a split of its own, all are training images. Raises DataProblem."""
+        """The images, mapped from disk (copied where some are held out). Raises DataProblem.
+
+        Without a split of its own, all are training images.
+        """
         opened = self.opened()
         facts = FACTS[self.name]
         size = opened.manifest.recipe.size
         train = opened.splits.get("train") or opened.splits["all"]
         nothing = Split(torch.empty(0, 3, size, size, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
         native = facts.native_px == (size, size)
-        return Dataset(
+        whole = Dataset(
             self.name,
             opened.manifest.classes,
             train,
@@ -144,6 +160,7 @@ class _Prepared(BaseModel):
             shift=facts.pad if native else 0,
             flip=facts.flip,
         )
+        return held_out(whole, self.holdout)
 
 
 class PaperData(_Prepared):
@@ -181,15 +198,17 @@ class FolderTree(_Prepared):
 
 _TEXT = re.compile(
     r"(?P<name>[a-z0-9-]+)(:(?P<tree>[a-z0-9._-]+))?(@(?P<recipe>[a-z0-9-]+))?"
-    r"(\+(?P<subset>\w+))?(#(?P<digest>\w+))?(!(?P<partial>partial))?"
+    r"(\+(?P<subset>\w+))?(%(?P<holdout>[0-9.e-]+))?(#(?P<digest>\w+))?(!(?P<partial>partial))?"
 )
 
 
 def fields_of(text: str) -> dict[str, Any] | None:
-    """The fields that a target's text spells; None where it is not of that form."""
+    """The fields that a target's text spells; None where it is not of that form. Raises ValueError for a share that is none."""
     if (match := _TEXT.fullmatch(text)) is None:
         return None
     fields: dict[str, Any] = {field: value for field, value in match.groupdict().items() if value is not None}
+    if "holdout" in fields:
+        fields["holdout"] = float(fields["holdout"])
     return fields | ({"partial": True} if "partial" in fields else {})
 
 
