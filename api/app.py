@@ -11,7 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import problems
 from api.auth import require_token
-from api.routes import catalogue, experiments
+from api.routes import capsules, catalogue, cleaning, experiments, plans, presets, reports
 from api.settings import ApiSettings
 from orchestrator.ray_cluster import Cluster
 from orchestrator.store import Store
@@ -28,6 +28,7 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
         store = Store(service.database_url)
         supervisor = Supervisor(store, executor or Cluster(service.ray_address), service.tracking_uri, service.max_running)
         app.state.store, app.state.supervisor, app.state.home = store, supervisor, service.home
+        app.state.service = service
         supervisor.start()
         yield
         supervisor.end()
@@ -48,7 +49,12 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
     app.add_exception_handler(RequestValidationError, problems.answer_invalid)
     app.add_exception_handler(Exception, problems.answer_unexpected)
     app.include_router(experiments.router)
+    app.include_router(plans.router)
     app.include_router(catalogue.router)
+    app.include_router(reports.router)
+    app.include_router(presets.router)
+    app.include_router(capsules.router)
+    app.include_router(cleaning.router)
 
     @app.get("/healthz", tags=["service"])
     def healthz(request: Request) -> dict[str, Any]:

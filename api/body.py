@@ -11,16 +11,19 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 
 
-async def read_json(request: Request) -> tuple[Any, bytes]:
-    """The parsed body and its bytes. Raises ApiProblem (413 too large, 400 not such JSON)."""
+async def read(request: Request, most: int = MAX_BYTES) -> bytes:
+    """The body. Raises ApiProblem (413) as soon as it has more than `most` bytes."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_BYTES:
-            raise ApiProblem(413, "BODY_TOO_LARGE", "Body too large", f"a spec has at most {MAX_BYTES} bytes")
+        if size > most:
+            raise too_large(most)
         chunks.append(chunk)
-    raw = b"".join(chunks)
-    return parse(raw), raw
+    return b"".join(chunks)
+
+
+def too_large(most: int) -> ApiProblem:
+    return ApiProblem(413, "BODY_TOO_LARGE", "Body too large", f"it has at most {most} bytes")
 
 
 def parse(raw: bytes) -> Any:

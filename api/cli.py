@@ -11,15 +11,24 @@ import threading
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
 
-from api import body, data_commands, episode_commands, local, show
+from api import (
+    data_commands,
+    episode_commands,
+    local,
+    plan_commands,
+    preset_commands,
+    report_commands,
+    show,
+    specs,
+    upkeep_commands,
+)
 from api.client import Client, Refused
-from api.problems import ApiProblem
+from api.search_table import search_table, shown
 from orchestrator.settings import Settings
 
 
@@ -56,9 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command("up", _up, "start Ray, MLflow and the API on this machine, until Ctrl-C")
     run = command("run", _run, "start everything, run a spec, print its results, stop what was started")
-    run.add_argument("spec", type=Path)
+    run.add_argument("spec", metavar="SPEC|PRESET")
     submit = command("submit", _submit, "post a spec")
-    submit.add_argument("spec", type=Path)
+    submit.add_argument("spec", metavar="SPEC|PRESET")
     command("list", _list, "the newest experiments")
     for name, function, text in (
         ("watch", _watch, "follow an experiment to its end"),
@@ -78,8 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         "check-method", _check_method, "try a method on a tiny net; one of another package may be used once it passed"
     )
     check.add_argument("method", metavar="NAME")
+    plan_commands.add(commands)
     data_commands.add(commands)
     episode_commands.add(commands)
+    report_commands.add(commands)
+    preset_commands.add(commands)
+    upkeep_commands.add(commands)
     return parser
 
 
@@ -107,30 +120,19 @@ def _up(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    spec = _read(options.spec)
+    spec = specs.read(options.spec)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
-    home = Settings.from_environment().home
-    links = local.running(home)
-    stack = None
     began = time.monotonic()
-    try:
-        if links is None:
-            console.print("starting Ray, MLflow and the API ...")
-            stack = local.Stack(home)
-            stack.start()
-            links = stack.links
+    with local.serving(Settings.from_environment().home, console.print) as (links, stack):
         with Client(links["api"]) as client:
             posted = client.submit(spec)
             _say_posted(posted, console)
             view = show.follow(client.watch(posted["id"]), console)
-            console.print(show.results_table(client.results(posted["id"])))
+            console.print(show.results_table(shown(client.results(posted["id"]), view["search"])))
             _wait_until_published(client, posted["id"])
         console.print(f"{view['state'].lower()} after {time.monotonic() - began:.0f} s; addresses while `relearn up` runs:")
         _say_links(stack, console, links)
         return 0 if view["state"] == "SUCCEEDED" else 1
-    finally:
-        if stack is not None:
-            stack.stop()
 
 
 def _wait_until_published(client: Client, identity: str) -> None:
@@ -141,7 +143,7 @@ def _wait_until_published(client: Client, identity: str) -> None:
 
 
 def _submit(options: argparse.Namespace, console: Console) -> int:
-    spec = _read(options.spec)
+    spec = specs.read(options.spec)
     with Client() as client:
         _say_posted(client.submit(spec), console)
     return 0
@@ -163,10 +165,13 @@ def _watch(options: argparse.Namespace, console: Console) -> int:
 def _results(options: argparse.Namespace, console: Console) -> int:
     with Client() as client:
         rows = client.results(options.experiment)
+        search = None if options.json else client.experiment(options.experiment)["search"]
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        console.print(show.results_table(rows, everything=options.all))
+        if search is not None:
+            console.print(search_table(search))
+        console.print(show.results_table(shown(rows, search), everything=options.all))
     return 0
 
 
@@ -211,14 +216,6 @@ def _check_method(options: argparse.Namespace, console: Console) -> int:
     outcome = f"{failed} of {len(findings)} failed" if failed else f"all {len(findings)} passed"
     console.print(f"{options.method}: {outcome} after {time.monotonic() - began:.0f} s")
     return 1 if failed else 0
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        spec: dict[str, Any] = body.parse(path.read_bytes())
-        return spec
-    except (OSError, ApiProblem) as error:
-        raise Refused({"title": f"{path} cannot be read", "detail": str(error)}) from error
 
 
 def _say_posted(posted: dict[str, Any], console: Console) -> None:

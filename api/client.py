@@ -59,6 +59,11 @@ class Client:
         """Posts an experiment; a lost answer cannot make it run twice."""
         return self._call("POST", "/experiments", json=spec, headers={"Idempotency-Key": secrets.token_hex(16)})
 
+    def plan(self, spec: dict[str, Any], measure: bool = False) -> dict[str, Any]:
+        """What posting `spec` would do, share and cost; with `measure`, after timing a few steps on the cluster."""
+        timeout_s = 300 if measure else 60
+        return self._call("POST", "/experiments/plan", json=spec, params={"measure": measure}, timeout=timeout_s)
+
     def experiments(self) -> list[dict[str, Any]]:
         """The newest experiments."""
         return self._items("/experiments")
@@ -72,9 +77,29 @@ class Client:
         rows: list[dict[str, Any]] = self._call("GET", f"/experiments/{identity}/results")["rows"]
         return rows
 
+    def report(self, identities: list[str], format: str = "html") -> str:
+        """The report of an experiment, or of several as one: html, markdown, latex, csv or json."""
+        answer = self._http.get("/report", params={"experiment": identities, "format": format})
+        if answer.is_error:
+            raise Refused(_document(answer))
+        return answer.text
+
     def cancel(self, identity: str) -> dict[str, Any]:
         """Asks the experiment to end."""
         return self._call("POST", f"/experiments/{identity}/cancel")
+
+    def clean(self, delete: bool = False, grace_days: float = 7, experiment: str | None = None) -> dict[str, Any]:
+        """What nobody needs any more, removed if `delete`."""
+        asked = {"delete": delete, "grace_days": grace_days, "experiment": experiment}
+        return self._call("POST", "/gc", json=asked, timeout=None)
+
+    def capsule(self, identity: str) -> dict[str, Any]:
+        """The experiment as one document that can be posted again."""
+        return self._call("GET", f"/experiments/{identity}/capsule")
+
+    def verdict(self, identity: str) -> dict[str, Any]:
+        """How an experiment that was posted as a capsule compares with it."""
+        return self._call("GET", f"/experiments/{identity}/verdict")
 
     def methods(self) -> list[dict[str, Any]]:
         """What a spec may name as a method on the server, each with its JSON schema."""
@@ -87,6 +112,14 @@ class Client:
     def models(self) -> list[dict[str, Any]]:
         """The same of models."""
         return self._items("/models")
+
+    def presets(self) -> list[dict[str, Any]]:
+        """The experiments to start from."""
+        return self._items("/presets")
+
+    def preset(self, name: str) -> dict[str, Any]:
+        """One of them by name, such as digits/table-2, with its spec."""
+        return self._call("GET", f"/presets/{name}")
 
     def health(self) -> dict[str, Any]:
         """That the server is up, and the links it knows."""
@@ -111,11 +144,17 @@ class Client:
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         answer = self._http.request(method, path, **options)
-        try:
-            document: dict[str, Any] = answer.json()
-        except ValueError as error:
-            document = {"title": f"{answer.url} answered {answer.status_code}", "detail": answer.text[:500]}
-            raise Refused(document) from error
+        document = _document(answer)
         if answer.is_error:
             raise Refused(document)
         return document
+
+
+def _document(answer: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON. Raises Refused where it has none."""
+    try:
+        document: dict[str, Any] = answer.json()
+        return document
+    except ValueError as error:
+        document = {"title": f"{answer.url} answered {answer.status_code}", "detail": answer.text[:500]}
+        raise Refused(document) from error

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -48,7 +48,7 @@ class Stack:
             descriptor = os.open(self.token_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
-        ports = _ports({"api": 8000, "mlflow": 5000, "ray": 8265, "gcs": 6390, "ray_client": 10_001})
+        ports = _ports({"api": 8000, "mlflow": 5000, "ray": 8265, "gcs": 6390, "ray_client": 10_001, "agent": 52_365})
         self.links = {name: f"http://127.0.0.1:{ports[name]}" for name in ("api", "mlflow", "ray")}
         self._ray_folder = tempfile.mkdtemp(prefix="relearn-", dir="/tmp")  # sockets have short names
         environment = os.environ | {
@@ -141,10 +141,26 @@ def running(home: Path) -> dict[str, str] | None:
         return None
 
 
+@contextlib.contextmanager
+def serving(home: Path, say: Callable[[str], None]) -> Iterator[tuple[dict[str, str], Stack | None]]:
+    """The addresses of the stack that runs from `home`; where none does, one is started for the while, and given too."""
+    if (links := running(home)) is not None:
+        yield links, None
+        return
+    say("starting Ray, MLflow and the API ...")
+    stack = Stack(home)
+    try:
+        stack.start()
+        yield stack.links, stack
+    finally:
+        stack.stop()
+
+
 def _ray_command(ports: dict[str, int], cpus: int | None) -> list[str]:
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={ports['ray']}", f"--port={ports['gcs']}"]
     command.append(f"--ray-client-server-port={ports['ray_client']}")
+    command.append(f"--dashboard-agent-listen-port={ports['agent']}")  # two clusters cannot share it
     command.append(f"--object-store-memory={512 * 1024**2}")
     if sys.platform == "linux":
         command.append("--node-ip-address=127.0.0.2")  # Ray replaces 127.0.0.1 by an outside address, but not this one

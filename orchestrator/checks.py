@@ -76,7 +76,12 @@ def _resolved(spec: ExperimentSpec) -> ExperimentSpec:
         for evaluation in spec.evaluations
     )
     arms = tuple(arm if arm.data is None else arm.model_copy(update={"data": _resolved_data(arm.data)}) for arm in spec.arms)
-    return spec.model_copy(update={"data": _resolved_data(spec.data), "arms": arms, "evaluations": evaluations})
+    search = spec.search
+    if search is not None:
+        evaluator = _resolved_evaluator(search.objective.evaluator)
+        search = search.model_copy(update={"objective": search.objective.model_copy(update={"evaluator": evaluator})})
+    parts = {"data": _resolved_data(spec.data), "arms": arms, "evaluations": evaluations, "search": search}
+    return spec.model_copy(update=parts)
 
 
 def _resolved_data(spec: data.AnyData) -> data.AnyData:

@@ -123,5 +123,5 @@ class Committer:
         run_id = self._publisher.run_id(node.arm, node.seed)
         uri = self._tracker.commit_checkpoint(run_id, directory, f"checkpoints/g{node.generation:04}")
         by = made_by(self._experiment["id"], node)
-        if not self._store.finish_generation(claim, by, uri, manifest.weights_sha256):
+        if not self._store.finish_generation(claim, by, uri, manifest.weights_sha256, manifest.fingerprint):
             log.warning("%s was claimed by another attempt; its commit is dropped", node.title)

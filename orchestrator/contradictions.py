@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from evaluators import AnyEvaluator, EvaluatorSpec, PredictionDepth, TransferEvaluator
 from orchestrator.layout import ReportTable
 from orchestrator.problems import Problem, nearest
+from orchestrator.search_checks import search_problems
 from orchestrator.spec import MAX_ARMS, MAX_EVALUATIONS, Resources
 from trainer.core import data, models
 from trainer.methods import Method, MethodSpec
@@ -47,6 +48,7 @@ def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
         yield _contradiction("/resources/workers", message)
     if workers is not None and workers.workers > 1 and 0 < workers.gpus < 1:
         yield _contradiction("/resources/gpus", "several workers need a whole GPU each: use at least 1, or one worker")
+    yield from search_problems(raw)
     seeds = items(raw.get("seeds", [0]), 100)
     yield from _repeated("/seeds/{}", seeds, int)
     total = sum(setting.generations or 0 for setting in settings) * len(seeds)

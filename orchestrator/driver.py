@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,11 +25,12 @@ from orchestrator.plan import Node, Segment
 from orchestrator.settings import Settings
 from orchestrator.spec import Weights
 from orchestrator.store import TERMINAL, Claim, Store
+from orchestrator.trials import Leg, Legs, Trials
 from trainer import methods
 from trainer.core import checkpoint
 
 if TYPE_CHECKING:
-    from orchestrator import ray_tune
+    from orchestrator import ray_search, ray_tune
 
 log = logging.getLogger("relearn.driver")
 
@@ -54,6 +56,9 @@ class Driver:
         self._done = {key for key, node in stored.items() if node["state"] == "SUCCEEDED"}
         self._failed: dict[str, str] = {}
         """Reason by key of every node that failed or was skipped because another did."""
+        self._trials = Trials(self._spec) if self._spec.search else None
+        self._given_up: set[str] = set()
+        """What only trials of the search need that have not won."""
         self._lost_lanes: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._committer = Committer(settings, self._store, row, self._spec, self._stopping)
@@ -66,16 +71,18 @@ class Driver:
         self._committer.start()
         self._look_elsewhere()
         self._train()
+        self._search()
         self._bring_in()
         self._evaluate()
         self._committer.finish()
         if self._stopping.is_set():
             return
         skipped = [key for key, reason in self._failed.items() if reason == "DEPENDENCY"]
-        self._store.release(self._experiment, skipped)
-        if self._failed:
-            reason = next((each for each in self._failed.values() if each != "DEPENDENCY"), "DEPENDENCY")
-            message = f"{len(self._failed)} of {len(self._plan.nodes)} nodes failed or were skipped; the rest is complete"
+        self._store.release(self._experiment, {*skipped, *self._given_up})
+        excused = self._trials.excused(self._plan, self._failed, self._objectives()) if self._trials else set()
+        if failed := {key: reason for key, reason in self._failed.items() if key not in excused}:
+            reason = next((each for each in failed.values() if each != "DEPENDENCY"), "DEPENDENCY")
+            message = f"{len(failed)} of {len(self._plan.nodes)} nodes failed or were skipped; the rest is complete"
             self._store.move(self._experiment, "FAILED", attempt=self._attempt, reason=reason, message=message)
         else:
             self._store.move(self._experiment, "SUCCEEDED", attempt=self._attempt)
@@ -132,6 +139,8 @@ class Driver:
             if self._finished_on_disk(key) and self._claim(key):
                 self._generation_done(key)
         todo -= self._done
+        if self._trials is not None:
+            todo -= self._trials.own(self._plan)
         if not todo:
             return
         lanes = ray_train.Lanes(
@@ -162,7 +171,7 @@ class Driver:
                 lane, why = self._lost_lanes.get()
                 alive -= 1
                 if task := lanes.abandon(lane):
-                    self._fail_first(task, "WORKER_LOST", why)
+                    self._fail_first(task.keys, "WORKER_LOST", why)
                 if alive == 0:
                     self._fail(todo - self._done - self._failed.keys(), "WORKER_LOST", why)
         if not self._stopping.is_set():
@@ -176,7 +185,7 @@ class Driver:
                 self._generation_done(key)
             case ray_board.SegmentFailed(task, reason, text):
                 log.error("%s: %s", reason, text)
-                self._fail_first(task, reason, text)
+                self._fail_first(task.keys, reason, text)
             case ray_board.LaneReady(lane):
                 log.info("lane %d is up", lane)
             case ray_board.Resumed(key, epoch, bitwise):
@@ -205,12 +214,48 @@ class Driver:
         widest = sum(chain.key not in continued for chain in chains)
         return min(widest, ray_train.capacity(self._spec.resources))
 
+    # --- search ---
+
+    def _search(self) -> None:
+        """Trains and judges the trials of a search as far as they are worth it; what they have in common is there already."""
+        if self._trials is None or self._stopping.is_set():
+            return
+        from orchestrator import ray_search  # likewise
+
+        legs = Legs(self._trials, self._done, self._failed, self._objectives, self._claim)
+        if not legs.over:
+            calls = ray_search.Calls(self._work, self._receive, self._evaluated, self._fail_first, self._stopping.is_set)
+            settings = self._settings
+            ray_search.search(
+                f"{self._name}-search", legs, calls, self._spec.resources, settings.storage, settings.features_gib
+            )
+        self._given_up = self._trials.unwanted(self._plan, self._objectives()) - self._done - self._failed.keys()
+
+    def _work(self, leg: Leg) -> "ray_search.Work":
+        from orchestrator import ray_search
+
+        task = self._task(Segment(leg.train)) if leg.train else None
+        trained = {node.key: ray_board.checkpoint_folder(self._settings.storage, node.key) for node in leg.train}
+        return ray_search.Work(task, [self._job(node, trained.get(str(node.parent))) for node in leg.judge])
+
+    def _objectives(self) -> dict[str, float | None]:
+        """The scores that the search goes by; an evaluation that has no such score fails."""
+        assert self._trials is not None
+        metric = self._trials.search.objective.metric
+        found = self._store.scores_of(self._experiment, metric)
+        if without := (self._trials.objective_keys & self._done) - found.keys():
+            self._fail(
+                without, "USER_ERROR", f"objective.metric {metric!r} is no score of its evaluator: the results list them"
+            )
+        return found
+
     # --- evaluation ---
 
     def _evaluate(self) -> None:
         from orchestrator import ray_tune  # likewise
 
-        waiting = {key: node for key, node in self._plan.nodes.items() if node.kind == "evaluation" and key not in self._done}
+        over = self._done | self._given_up
+        waiting = {key: node for key, node in self._plan.nodes.items() if node.kind == "evaluation" and key not in over}
         for key, node in list(waiting.items()):
             if node.parent in self._failed:
                 self._failed[key] = "DEPENDENCY"
@@ -234,7 +279,8 @@ class Driver:
                 self._done |= {key for key, node in self._nodes().items() if node["state"] == "SUCCEEDED"}
             waiting = {key: node for key, node in waiting.items() if key not in self._done and key not in self._failed}
 
-    def _job(self, node: Node) -> "ray_tune.Job":
+    def _job(self, node: Node, folder: Path | None = None) -> "ray_tune.Job":
+        """The evaluation of a checkpoint in `folder`, by default of one that is there already."""
         from orchestrator import ray_tune
 
         assert node.parent is not None
@@ -244,7 +290,7 @@ class Driver:
         return ray_tune.Job(
             key=node.key,
             title=node.title,
-            checkpoint=str(self._checkpoint(node.parent)),
+            checkpoint=str(folder or self._checkpoint(node.parent)),
             model=self._spec.model_of(arm).model_dump(mode="json"),
             source=self._spec.data_of(arm).model_dump(mode="json"),
             target=node.target,
@@ -274,9 +320,9 @@ class Driver:
     def _claim_all(self, segment: Segment) -> bool:
         return all(self._claim(node.key) for node in segment.nodes)
 
-    def _fail_first(self, task: ray_board.Task, reason: str, message: str) -> None:
-        """Fails the generation that a segment did not get past; those behind it only need it."""
-        left = [key for key in task.keys if key not in self._done]
+    def _fail_first(self, keys: Sequence[str], reason: str, message: str) -> None:
+        """Fails the node that a segment or leg did not get past; those behind it only need it."""
+        left = [key for key in keys if key not in self._done]
         self._fail(set(left[:1]), reason, message)
 
     def _fail(self, keys: set[str], reason: str, message: str) -> None:

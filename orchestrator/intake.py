@@ -1,8 +1,8 @@
-"""From what a researcher posted to a resolved spec: presets, grids and references to earlier work are written out first."""
+"""From what a researcher posted to a resolved spec: presets, grids, searches and references to earlier work are written out."""
 
 from collections.abc import Mapping
 
-from orchestrator import grids, presets, references
+from orchestrator import grids, presets, references, sampling
 from orchestrator.checks import check
 from orchestrator.problems import InvalidSpec, Problem
 from orchestrator.spec import ExperimentSpec
@@ -22,11 +22,13 @@ def read(
     if problems:
         raise InvalidSpec(problems)
     expanded, origins, problems = grids.expand(written)
-    resolved, wrong = references.resolve(expanded, store)
+    sampled, places, unsampled = sampling.expand(expanded, refused or {})
+    resolved, wrong = references.resolve(sampled, store)
     try:
         spec = check(resolved, refused, missing)
     except InvalidSpec as error:
         wrong += error.problems
-    if problems or wrong:
-        raise InvalidSpec(list(dict.fromkeys([*problems, *(grids.as_written(problem, origins) for problem in wrong)])))
+    if problems or unsampled or wrong:
+        told = (grids.as_written(problem, origins) for problem in places.told([*unsampled, *wrong]))
+        raise InvalidSpec(list(dict.fromkeys([*problems, *told])))
     return spec

@@ -6,7 +6,7 @@ Normal, LLF and SEAL is one node, and an experiment that was posted before is al
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -94,7 +94,8 @@ class Segment:
 def plan(spec: ExperimentSpec) -> Plan:
     """All nodes of `spec` (already resolved): for each arm and seed its generations, then what judges them."""
     result = Plan()
-    keys = {arm.name: _Keys(spec, arm) for arm in spec.arms}
+    keys: dict[str, _Keys] = {}
+    keys |= {arm.name: _Keys(spec, arm, keys) for arm in spec.arms}
     for seed in spec.seeds:
         for arm in spec.arms:
             if seed not in spec.seeds_of(arm):
@@ -135,16 +136,25 @@ def digest(content: dict[str, Any]) -> str:
 
 
 class _Keys:
-    """The nodes of one arm. What is the same for all its seeds and generations is written out once."""
+    """The nodes of one arm. What is the same for all its seeds and generations is written out once.
 
-    def __init__(self, spec: ExperimentSpec, arm: Arm) -> None:
-        self._spec, self._arm = spec, arm
+    `arms` are those of all arms by name: one that many others fork from makes its chains once.
+    """
+
+    def __init__(self, spec: ExperimentSpec, arm: Arm, arms: "Mapping[str, _Keys]") -> None:
+        self._spec, self._arm, self._arms = spec, arm, arms
         self._train, self._data, self._model = spec.train_of(arm), spec.data_of(arm), spec.model_of(arm)
+        self._chains: dict[int, dict[int, Node]] = {}
         self._judged: dict[AnyEvaluator, list[_Judgement]] = {}
         self._methods: dict[int, tuple[dict[str, Any] | None, dict[str, Any]]] = {}
 
     def chain(self, seed: int) -> dict[int, Node]:
         """The generations of the arm by index, parents first; weights that are there already are one."""
+        if seed not in self._chains:
+            self._chains[seed] = self._chain(seed)
+        return self._chains[seed]
+
+    def _chain(self, seed: int) -> dict[int, Node]:
         arm = self._arm
         if arm.checkpoint is not None:
             node = self._checkpoint(arm.checkpoint, seed)
@@ -189,11 +199,11 @@ class _Keys:
 
     def _shared(self, seed: int) -> dict[int, Node]:
         """The generations before the arm's fork."""
-        spec, fork = self._spec, self._arm.fork
+        fork = self._arm.fork
         if fork is None:
             return {}
         if fork.experiment is None:
-            chain = _Keys(spec, spec.arm(fork.arm)).chain(seed)
+            chain = self._arms[fork.arm].chain(seed)
             return {generation: node for generation, node in chain.items() if generation <= fork.generation}
         title = f"{fork.experiment}/{fork.arm}/seed{seed}/g{fork.generation}"
         node = Node(fork.keys[str(seed)], "generation", None, fork.generation, self._arm.name, seed, title, elsewhere=True)

@@ -150,15 +150,13 @@ def serve(config: dict[str, Any]) -> None:
     board.post.remote(LaneReady(lane))
     while (task := ray.get(board.take.remote(lane))) is not None:
         try:
-            _run(task, board, every_s)
+            run_segment(task, board, every_s)
         except loop.Diverged as error:
-            ray.get(board.post.remote(SegmentFailed(task, "DIVERGED", str(error))))
+            ray.get(board.post.remote(failure(task, error)))
         except (OSError, checkpoint.BadCheckpoint):
             raise  # the disk or the network: Ray Train starts the worker again
         except Exception as error:  # deterministic, so trying again would not help
-            out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-            failed = SegmentFailed(task, "OOM" if out_of_memory else "USER_ERROR", traceback.format_exc(limit=-3))
-            ray.get(board.post.remote(failed))
+            ray.get(board.post.remote(failure(task, error)))
             if Workers.here().count > 1:  # the others may still wait for this one inside the task: all start again without it
                 ray.get(board.finished.remote(lane))
                 raise
@@ -171,11 +169,22 @@ def _follow(board: Any, lane: int, every_s: float) -> None:
     while (following := ray.get(board.follow.remote(lane, number))) is not None:
         number, task = following
         with contextlib.suppress(loop.Diverged):  # the first worker saw the same loss, and tells
-            _run(task, None, every_s)
+            run_segment(task, None, every_s)
 
 
-def _run(task: Task, board: Any, checkpoint_every_s: float) -> None:
-    """Trains the rest of a segment; only the worker that has the board tells it, and writes checkpoints."""
+def failure(task: Task, error: Exception) -> SegmentFailed:
+    """What is told of an error in training, while it is being handled."""
+    if isinstance(error, loop.Diverged):
+        return SegmentFailed(task, "DIVERGED", str(error))
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return SegmentFailed(task, "OOM" if out_of_memory else "USER_ERROR", traceback.format_exc(limit=-3))
+
+
+def run_segment(task: Task, board: Any, checkpoint_every_s: float, device: torch.device | None = None) -> None:
+    """Trains the rest of a segment; only the worker that has the board tells it, and writes checkpoints.
+
+    `device` is by default the one that Ray Train gave to the worker.
+    """
 
     def tell(message: Message) -> None:
         if board is not None:
@@ -184,7 +193,7 @@ def _run(task: Task, board: Any, checkpoint_every_s: float) -> None:
     spec = TrainSpec.model_validate_json(task.spec)
     if (plugin := methods.PLUGINS.get(spec.method.name)) and plugin.code_sha256 != task.code_sha256:
         raise ValueError(f"this node has other code of {plugin.package} than the head: install the same version everywhere")
-    device = ray.train.torch.get_device()
+    device = ray.train.torch.get_device() if device is None else device
     dataset = spec.data.load().to(device)
     state = loop.start(spec, len(dataset.classes), device)
     now = fingerprint(device, Workers.here().count)

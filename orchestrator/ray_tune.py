@@ -1,6 +1,7 @@
 """Evaluations on Ray Tune: one trial per evaluation node, results told as they come and keyed by node, never by order."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,14 +96,17 @@ def _judge(config: dict[str, Any]) -> dict[str, Any]:
     return {"record": json.dumps(found)}  # as text, or Tune's loggers would take it for thousands of metrics
 
 
-def record(job: Job, bank: Bank, device: torch.device) -> dict[str, Any]:
-    """What a trial finds, as evaluators.judge tells it."""
+def record(job: Job, bank: Bank, device: torch.device, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
+    """What a trial finds, as evaluators.judge tells it, and how many `seconds` it took."""
+    began = clock()
     evaluator: AnyEvaluator = TypeAdapter(EvaluatorSpec).validate_python(job.evaluator)
     source, target = _data(job.source), _data(job.target)
     model_spec: models.AnyModel = TypeAdapter(models.ModelSpec).validate_python(job.model)
     model = models.skeleton(model_spec, len(source.class_names())).to_empty(device="cpu")
     checkpoint.load_weights(Path(job.checkpoint), model)
-    return judge(evaluator, model.to(device).eval(), source, target, Context(bank))
+    found = judge(evaluator, model.to(device).eval(), source, target, Context(bank))
+    found["details"]["seconds"] = round(clock() - began, 3)
+    return found
 
 
 def bank(directory: str, gib: float) -> Bank:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from evaluators import intervals
+from orchestrator import search_view
 from orchestrator.store import LIVE, Row, Store
 from trainer.core import data
 
@@ -41,7 +42,9 @@ def view(store: Store, experiment: Row, now: float | None = None) -> dict[str, A
             {"arm": row["arm"], "seed": row["seed"], "generation": row["generation"], "message": message}
             for row in store.warnings_of(experiment["id"])
             for message in row["warnings"]
-        ],
+        ]
+        + search_view.warnings(experiment),
+        "search": search_view.view(store, experiment, uses),
     }
 
 
@@ -63,7 +66,7 @@ def result_rows(store: Store, experiment: Row) -> Iterator[dict[str, Any]]:
     """
     details = store.details_of(experiment["id"])
     uses = store.uses_of(experiment["id"])
-    committed = {use["key"] for use in uses if use["node_state"] == "SUCCEEDED"}
+    committed = {use["key"] for use in uses if use["node_state"] == "SUCCEEDED" or use["made_by"]}  # or is made again
     made_by = {use["key"]: use["made_by"] for use in uses}
     tested: dict[str, tuple[str, int | None]] = {}
     for arm, seed in _table_rows(experiment):
@@ -80,11 +83,13 @@ def result_rows(store: Store, experiment: Row) -> Iterator[dict[str, Any]]:
             node = {"node": measured[0]["key"], "made_by": made_by[measured[0]["key"]]}
             yield from (where | row | node for row in _training_rows(measured, n))
         for row in store.results_of(experiment["id"], arm, seed):
+            about = details.get(row["key"], {})
+            chosen_on = search_view.note(experiment, arm, row["dataset"])
             yield {
                 **of_run,
                 "generation": row["generation_index"],
                 **{name: row[name] for name in ("evaluator", "dataset", "metric", "value", "low", "high", "n")},
-                "details": details.get(row["key"], {}),
+                "details": about | {"notes": [*about.get("notes", []), *chosen_on]} if chosen_on else about,
                 "node": row["key"],
                 "made_by": made_by[row["key"]],
             }
@@ -173,6 +178,10 @@ def _progress(
     judged_only = {arm["name"] for arm in experiment["spec"]["arms"] if arm.get("checkpoint")}
     generations = {use["key"]: use for use in uses if use["kind"] == "generation" and use["arm"] not in judged_only}
     evaluations = {use["key"]: use for use in uses if use["kind"] == "evaluation"}
+    if experiment["spec"].get("search"):  # what was given up is not expected any more
+        generations, evaluations = (
+            {key: use for key, use in each.items() if use["node_state"] != "SKIPPED"} for each in (generations, evaluations)
+        )
     cached = sum(epochs[use["arm"]] for use in generations.values() if use["cached"])
     done = sum(latest[key]["epoch"] + 1 if key in latest else 0 for key in generations)
     total = sum(epochs[use["arm"]] for use in generations.values())

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from evaluators import EvaluatorSpec
 from orchestrator.layout import ReportTable
+from orchestrator.search import Search
 from trainer.core.data import AnyData, DataSpec
 from trainer.core.models import AnyModel, DigitsResNet, ModelSpec
 from trainer.methods import MethodSpec
@@ -136,6 +137,9 @@ class ExperimentSpec(_Part):
         (), description="what the report prints; not given: one table of everything that was judged"
     )
     resources: Resources = Resources()
+    search: Search | None = Field(
+        None, description="tries other settings of one arm's method, and gives the worse ones up early"
+    )
 
     def arm(self, name: str) -> Arm:
         """The arm called `name`."""

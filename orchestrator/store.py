@@ -8,7 +8,7 @@ changes.
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,23 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.plan import Plan
-from orchestrator.tables import curves, details, epochs, experiments, idempotency, nodes, results, runs, schema, uses
+from orchestrator.problems import InvalidSpec, Problem
+from orchestrator.retention import Holdings, Posted, Shown, trained_again
+from orchestrator.tables import (
+    capsules,
+    curves,
+    details,
+    epochs,
+    experiments,
+    idempotency,
+    machines,
+    nodes,
+    results,
+    runs,
+    schema,
+    timings,
+    uses,
+)
 
 TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 LIVE = ("STARTING", "RUNNING", "RECOVERING", "CANCELLING")
@@ -35,6 +51,17 @@ class Claim:
 
     key: str
     fence: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a node stands: `waiting` is an experiment that shows it and has not ended."""
+
+    done: bool
+    kept: bool
+    """Whether its checkpoint is."""
+    made_by: str | None
+    waiting: str | None
 
 
 class Store:
@@ -55,23 +82,38 @@ class Store:
     # --- experiments ---
 
     def submit(
-        self, name: str, spec: dict[str, Any], plan: Plan, idempotency_key: str | None = None, body_sha256: str = ""
+        self,
+        name: str,
+        spec: dict[str, Any],
+        plan: Plan,
+        idempotency_key: str | None = None,
+        body_sha256: str = "",
+        capsule: dict[str, Any] | None = None,
     ) -> tuple[str, bool]:
         """Stores an experiment and says its id, and whether it is new: the same key and body give the first one again.
 
-        Raises KeyReused for the same key with another body.
+        `capsule` is what it was posted as, to be compared with at its end. Raises KeyReused for the same key with another
+        body, and InvalidSpec where a checkpoint of an earlier experiment that the plan needs was removed just now.
         """
         for attempt in range(10):
             try:
                 with self._writing.begin() as connection:
-                    return self._submit(connection, name, spec, plan, idempotency_key, body_sha256)
+                    _alone(connection)
+                    return self._submit(connection, name, spec, plan, idempotency_key, body_sha256, capsule)
             except sa.exc.IntegrityError:  # somebody else stored the same key or node just now: look again
                 if attempt == 9:
                     raise
         raise AssertionError("unreachable")
 
     def _submit(
-        self, connection: sa.Connection, name: str, spec: dict[str, Any], plan: Plan, key: str | None, body_sha256: str
+        self,
+        connection: sa.Connection,
+        name: str,
+        spec: dict[str, Any],
+        plan: Plan,
+        key: str | None,
+        body_sha256: str,
+        capsule: dict[str, Any] | None,
     ) -> tuple[str, bool]:
         if key is not None:
             earlier = connection.execute(sa.select(idempotency).where(idempotency.c.key == key)).one_or_none()
@@ -79,8 +121,13 @@ class Store:
                 raise KeyReused(f"Idempotency-Key {key!r} came with another body before: send a new key")
             if earlier is not None:
                 return str(earlier.experiment), False
-        states = _states(connection, list(plan.nodes))
+        states, kept = _states(connection, list(plan.nodes))
         done = {each for each, state in states.items() if state == "SUCCEEDED"}
+        lost = trained_again({node.key: node.parent for node in plan.nodes.values()}, done, kept)
+        if gone := [plan.nodes[each].title for each in plan.nodes if each in lost and plan.nodes[each].elsewhere]:
+            message = f"the checkpoint of {', '.join(gone)} was removed: post the experiment it is of again, then this one"
+            raise InvalidSpec([Problem("/arms", "CONTRADICTION", message)])
+        done -= lost
         counts = {
             kind: {**plan.counts(kind), "cached": sum(plan.nodes[each].kind == kind for each in done)}
             for kind in ("generation", "evaluation")
@@ -90,14 +137,24 @@ class Store:
         connection.execute(sa.insert(experiments), row)
         fresh = [node for node in plan.nodes.values() if node.key not in states]
         _insert(connection, nodes, [{"key": node.key, "kind": node.kind, "state": "QUEUED"} for node in fresh])
-        for each in (each for each, state in states.items() if state in ("FAILED", "SKIPPED")):
+        for each in (each for each, state in states.items() if state in ("FAILED", "SKIPPED") or each in lost):
             again = {"state": "QUEUED", "reason": None, "message": None}
             connection.execute(sa.update(nodes).where(nodes.c.key == each).values(again))
         rows = [{"experiment": identity, **vars(use), "cached": use.key in done} for use in plan.uses]
         _insert(connection, uses, [{name: value for name, value in row.items() if name != "kind"} for row in rows])
         if key is not None:
             connection.execute(sa.insert(idempotency), {"key": key, "body_sha256": body_sha256, "experiment": identity})
+        if capsule is not None:
+            connection.execute(sa.insert(capsules), {"experiment": identity, "content": capsule})
         return identity, True
+
+    def capsule_of(self, experiment: str) -> dict[str, Any] | None:
+        """What the experiment was posted as, where that was a capsule."""
+        with self._engine.connect() as connection:
+            found: dict[str, Any] | None = connection.scalar(
+                sa.select(capsules.c.content).where(capsules.c.experiment == experiment)
+            )
+            return found
 
     def experiment(self, experiment: str) -> Row | None:
         if not experiment.isprintable():  # no id of ours, and PostgreSQL takes no NUL
@@ -206,6 +263,25 @@ class Store:
         with self._engine.connect() as connection:
             return set(connection.scalars(sa.select(uses.c.key).where(uses.c.experiment.in_(open_))))
 
+    def standings(self, keys: Sequence[str]) -> dict[str, Standing]:
+        """How each of `keys` stands that is known here."""
+        found: dict[str, Standing] = {}
+        waited = (
+            sa.select(uses.c.key, sa.func.min(uses.c.experiment).label("waiting"))
+            .join(experiments, experiments.c.id == uses.c.experiment)
+            .where(experiments.c.state.not_in(TERMINAL))
+            .group_by(uses.c.key)
+        )
+        columns = (nodes.c.key, nodes.c.state, nodes.c.checkpoint_uri, nodes.c.made_by)
+        with self._engine.connect() as connection:
+            for start in range(0, len(keys), 500):
+                portion = keys[start : start + 500]
+                waiting = {row.key: row.waiting for row in connection.execute(waited.where(uses.c.key.in_(portion)))}
+                for row in connection.execute(sa.select(*columns).where(nodes.c.key.in_(portion))):
+                    kept = row.checkpoint_uri is not None
+                    found[row.key] = Standing(row.state == "SUCCEEDED", kept, row.made_by, waiting.get(row.key))
+        return found
+
     def uses_of(self, experiment: str) -> list[Row]:
         """Where each node of the experiment shows up, by arm, seed and generation, with the node's kind and state."""
         query = (
@@ -246,14 +322,26 @@ class Store:
                 return None
             return Claim(key, int(connection.scalar(sa.select(nodes.c.fence).where(nodes.c.key == key)) or 0))
 
-    def finish_generation(self, claim: Claim, made_by: str, checkpoint_uri: str, weights_sha256: str) -> bool:
-        """The commit point of a generation: its checkpoint becomes the node's result, unless the claim was lost."""
+    def finish_generation(
+        self,
+        claim: Claim,
+        made_by: str,
+        checkpoint_uri: str,
+        weights_sha256: str,
+        fingerprint: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """The commit point of a generation: its checkpoint becomes the node's result, unless the claim was lost.
+
+        `fingerprint` is of the machine that trained it.
+        """
         with self._writing.begin() as connection:
-            return self._finish(
-                connection,
-                claim,
-                {"made_by": made_by, "checkpoint_uri": checkpoint_uri, "weights_sha256": weights_sha256},
-            )
+            values = {"made_by": made_by, "checkpoint_uri": checkpoint_uri, "weights_sha256": weights_sha256}
+            if not self._finish(connection, claim, values):
+                return False
+            connection.execute(sa.delete(machines).where(machines.c.key == claim.key))
+            if fingerprint is not None:
+                connection.execute(sa.insert(machines), {"key": claim.key, "fingerprint": dict(fingerprint)})
+            return True
 
     def finish_evaluation(
         self,
@@ -295,6 +383,29 @@ class Store:
                 waiting = (nodes.c.key == key, nodes.c.state == "QUEUED")
                 connection.execute(sa.update(nodes).where(*waiting).values(state="SKIPPED", reason="DEPENDENCY"))
 
+    def machines_of(self, experiment: str) -> dict[str, dict[str, Any]]:
+        """By key of the experiment's generations: the fingerprint of the machine that trained it, where it was kept."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        with self._engine.connect() as connection:
+            return {row.key: row.fingerprint for row in connection.execute(sa.select(machines).where(machines.c.key.in_(mine)))}
+
+    def holdings(self) -> Holdings:
+        """All experiments, where their nodes are shown, and the tracking server's runs, at one moment."""
+        with self._engine.connect() as connection:
+            return _holdings(connection)
+
+    def forget_checkpoints(self, choose: Callable[[Holdings], Iterable[str]]) -> None:
+        """Marks the nodes that `choose` says as done without a checkpoint, while no experiment can be submitted.
+
+        `choose` is called once, inside the transaction; what it does is done before anything else is submitted.
+        """
+        with self._writing.begin() as connection:
+            _alone(connection)
+            for key in choose(_holdings(connection)):
+                connection.execute(
+                    sa.update(nodes).where(nodes.c.key == key, nodes.c.state == "SUCCEEDED").values(checkpoint_uri=None)
+                )
+
     def _finish(self, connection: sa.Connection, claim: Claim, values: dict[str, Any]) -> bool:
         held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state == "RUNNING")
         changed = connection.execute(
@@ -329,6 +440,23 @@ class Store:
         query = sa.select(details).where(details.c.key.in_(mine))
         with self._engine.connect() as connection:
             return {row.key: row.content for row in connection.execute(query)}
+
+    def curves_of(self, experiment: str, like: Iterable[str]) -> dict[str, dict[str, list[float | None]]]:
+        """By node of the experiment: its curves whose name is LIKE one of the patterns (`%/episodes`)."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        query = sa.select(curves).where(curves.c.key.in_(mine), sa.or_(*(curves.c.name.like(each) for each in like)))
+        found: dict[str, dict[str, list[float | None]]] = {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                found.setdefault(row["key"], {})[row["name"]] = row["values"]
+        return found
+
+    def scores_of(self, experiment: str, metric: str) -> dict[str, float | None]:
+        """By evaluation of the experiment that has the score `metric`: its value, None where that was not finite."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        query = sa.select(results.c.key, results.c.value).where(results.c.key.in_(mine), results.c.metric == metric)
+        with self._engine.connect() as connection:
+            return {row.key: row.value for row in connection.execute(query)}
 
     def latest_epochs(self, experiment: str) -> dict[str, Row]:
         """For each generation that has begun: its last epoch row."""
@@ -367,6 +495,48 @@ class Store:
         with self._engine.connect() as connection:
             return list(connection.execute(query).mappings())
 
+    # --- what it took ---
+
+    def makers(self, limit: int) -> list[Row]:
+        """Id and spec of the newest experiments that have begun."""
+        begun = sa.select(experiments.c.id, experiments.c.spec).where(experiments.c.started_at.is_not(None))
+        with self._engine.connect() as connection:
+            newest = begun.order_by(experiments.c.created_at.desc(), experiments.c.id.desc()).limit(limit)
+            return list(connection.execute(newest).mappings())
+
+    def made_in(self, experiment: str, kind: str) -> list[Row]:
+        """The nodes of `kind` that the experiment itself made, newest first, with the arm and generation they are shown in."""
+        query = (
+            sa.select(nodes.c.key, uses.c.arm, uses.c.generation, nodes.c.finished_at)
+            .join(uses, uses.c.key == nodes.c.key)
+            .where(uses.c.experiment == experiment, nodes.c.owner == experiment)
+            .where(nodes.c.kind == kind, nodes.c.state == "SUCCEEDED")
+            .order_by(nodes.c.finished_at.desc(), nodes.c.key)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def epoch_ends(self, keys: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """By generation: its epochs, each with the time at which it ended."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        with self._engine.connect() as connection:
+            for start in range(0, len(keys), 500):
+                query = sa.select(epochs.c.key, epochs.c.epoch, epochs.c.at).where(epochs.c.key.in_(keys[start : start + 500]))
+                for row in connection.execute(query.order_by(epochs.c.key, epochs.c.epoch)):
+                    found.setdefault(row.key, []).append((row.epoch, row.at))
+        return found
+
+    def add_timing(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Keeps what a timing run found of a kind of steps (a digest)."""
+        with self._writing.begin() as connection:
+            connection.execute(sa.insert(timings), {"kind": kind, "content": dict(content), "at": self._now()})
+
+    def timing(self, kind: str) -> Row | None:
+        """The newest of a kind."""
+        query = sa.select(timings).where(timings.c.kind == kind).order_by(timings.c.id.desc()).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(query).mappings().one_or_none()
+
     # --- where it was published ---
 
     def run(self, experiment: str, arm: str, seed: int) -> Row | None:
@@ -403,13 +573,41 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any
         connection.execute(sa.insert(table), rows)
 
 
-def _states(connection: sa.Connection, keys: list[str]) -> dict[str, str]:
-    """The state of each of `keys` that is known, asked in portions that every database takes."""
+def _states(connection: sa.Connection, keys: list[str]) -> tuple[dict[str, str], set[str]]:
+    """The state of each of `keys` that is known, and those with a kept checkpoint, asked in portions that every database
+    takes."""
     found: dict[str, str] = {}
+    kept = set()
     for start in range(0, len(keys), 500):
-        query = sa.select(nodes.c.key, nodes.c.state).where(nodes.c.key.in_(keys[start : start + 500]))
-        found |= {row.key: row.state for row in connection.execute(query)}
-    return found
+        query = sa.select(nodes.c.key, nodes.c.state, nodes.c.checkpoint_uri).where(nodes.c.key.in_(keys[start : start + 500]))
+        for row in connection.execute(query):
+            found[row.key] = row.state
+            kept |= {row.key} if row.checkpoint_uri is not None else set()
+    return found, kept
+
+
+def _alone(connection: sa.Connection) -> None:
+    """Waits until no other submission or clean-up is going on: SQLite has one writer anyway, PostgreSQL gets a lock."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+
+_LOCK = 7_360_001
+"""Number of the lock; any that nobody else uses."""
+
+
+def _holdings(connection: sa.Connection) -> Holdings:
+    place = (uses.c.experiment, uses.c.arm, uses.c.seed, uses.c.generation)
+    node = (nodes.c.key, nodes.c.kind, nodes.c.state, nodes.c.checkpoint_uri, nodes.c.finished_at, nodes.c.made_by)
+    shown = [Shown._make(row) for row in connection.execute(sa.select(*place, *node).join(nodes, nodes.c.key == uses.c.key))]
+    posted = {
+        row.id: Posted(row.spec, (row.finished_at or row.created_at) if row.state in TERMINAL else None)
+        for row in connection.execute(sa.select(experiments))
+    }
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(sa.select(runs.c.experiment, runs.c.run_id).order_by(runs.c.run_id)):
+        found.setdefault(row.experiment, []).append(row.run_id)
+    return Holdings(shown, posted, found)
 
 
 def _durable_sqlite(connection: Any, _record: object) -> None:

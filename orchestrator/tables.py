@@ -104,3 +104,23 @@ idempotency = sa.Table(
     sa.Column("body_sha256", sa.String(64), nullable=False),
     sa.Column("experiment", sa.ForeignKey("experiments.id"), nullable=False),
 )
+machines = sa.Table(
+    "machines",
+    schema,
+    sa.Column("key", sa.ForeignKey("nodes.key"), primary_key=True),
+    sa.Column("fingerprint", sa.JSON, nullable=False),
+)
+capsules = sa.Table(
+    "capsules",
+    schema,
+    sa.Column("experiment", sa.ForeignKey("experiments.id"), primary_key=True),
+    sa.Column("content", sa.JSON, nullable=False),
+)
+timings = sa.Table(
+    "timings",
+    schema,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(64), nullable=False, index=True),
+    sa.Column("content", sa.JSON, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)

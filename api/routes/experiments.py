@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from api import body
 from api.problems import ApiProblem, not_found
-from orchestrator import catalogue, intake, results
+from orchestrator import capsule, catalogue, intake, results
 from orchestrator import plan as planning
 from orchestrator.problems import InvalidSpec
 from orchestrator.spec import ExperimentSpec
@@ -64,16 +64,22 @@ async def submit(
 ) -> dict[str, Any]:
     """Accepts an experiment and starts it when its turn comes. Lists every problem of a spec that is wrong.
 
-    The same Idempotency-Key with the same body gives the first answer's experiment again.
+    The same Idempotency-Key with the same body gives the first answer's experiment again. A capsule may be posted instead of
+    a spec: it is done again, and GET /experiments/{id}/verdict compares.
     """
-    raw, text = await body.read_json(request)
+    text = await body.read(request, capsule.MAX_BYTES)
+    if len(text) > body.MAX_BYTES and b'"relearn_capsule"' not in text:
+        raise body.too_large(body.MAX_BYTES)
+    raw = await run_in_threadpool(body.parse, text)
     home: Path = request.app.state.home
 
     def accept() -> tuple[Row, bool]:
-        spec = intake.read(raw, store, catalogue.unchecked(home))
+        posted = capsule.opened(raw) if capsule.is_capsule(raw) else None
+        spec = intake.read(posted.spec if posted else raw, store, catalogue.unchecked(home))
         digest = hashlib.sha256(text).hexdigest()
         plan = planning.plan(spec)
-        identity, new = store.submit(spec.name, spec.model_dump(mode="json"), plan, idempotency_key, digest)
+        kept = raw if posted else None
+        identity, new = store.submit(spec.name, spec.model_dump(mode="json"), plan, idempotency_key, digest, kept)
         row = store.experiment(identity)
         assert row is not None
         return row, new

@@ -178,7 +178,13 @@ def test_mlflow_shows_a_run_per_arm_with_the_whole_curve(first: dict[str, Any], 
     mlflow = MlflowClient(stack.links["mlflow"])
     experiment = mlflow.get_experiment_by_name(f"small ({first['id']})")
     runs = {run.info.run_name: run for run in mlflow.search_runs([experiment.experiment_id])}
+    parent = runs.pop("report")
+    assert parent.info.status == "FINISHED"
+    kept = {file.path for folder in ("", "figures") for file in mlflow.list_artifacts(parent.info.run_id, folder)}
+    drawn = {f"figures/{name}.svg" for name in ("accuracy", "layers", "spectrum", "shots")}
+    assert kept == {"spec.json", "report.html", "report.md", "report.json", "figures"} | drawn
     assert set(runs) == {"normal-seed0", "llf-seed0", "seal-seed0"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
     final = {(row["arm"], row["metric"]): row["value"] for row in client.results(first["id"]) if row["generation"] == 1}
     for name, run in runs.items():
         arm = name.removesuffix("-seed0")

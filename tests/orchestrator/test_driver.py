@@ -62,7 +62,7 @@ RUN_UNDER = """
 import json, sys
 import ray.train.torch, torch
 from orchestrator.ray_board import Task
-from orchestrator.ray_train import _run
+from orchestrator.ray_train import run_segment
 from trainer import methods
 
 ray.train.torch.get_device = lambda: torch.device("cpu")  # else it must be called inside a Train run
@@ -73,7 +73,7 @@ spec = json.dumps({
 said = []
 for code in (methods.PLUGINS["halving"].code_sha256, "0" * 64, None):
     try:
-        _run(Task(spec, 0, ("a",), None, code, sys.argv[1]), None, 30.0)
+        run_segment(Task(spec, 0, ("a",), None, code, sys.argv[1]), None, 30.0)
         said.append("trained")
     except ValueError as error:
         said.append(str(error))

@@ -84,6 +84,7 @@ def test_the_view_of_a_queued_experiment(store: Store, clock: Clock) -> None:
         },
         "rows": [{"arm": "normal", "seed": 0, **waiting}, {"arm": "seal", "seed": 0, **waiting}],
         "warnings": [],
+        "search": None,
         "published": False,
     }
 

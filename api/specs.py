@@ -1,0 +1,23 @@
+"""A spec as the command line is given it: a file of JSON, or the name of a preset."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from api import body
+from api.client import Refused
+from api.problems import ApiProblem
+
+_PRESET = re.compile(r"[a-z0-9._-]+/[a-z0-9._-]+(@\d+)?")
+
+
+def read(given: str) -> dict[str, Any]:
+    """The spec in the file `given`, or one that names the preset `given`. Raises Refused for a file that cannot be read."""
+    path = Path(given)
+    if _PRESET.fullmatch(given) and path.suffix != ".json" and not path.exists():
+        return {"preset": given}
+    try:
+        spec: dict[str, Any] = body.parse(path.read_bytes())
+    except (OSError, ApiProblem) as error:
+        raise Refused({"title": f"{given} cannot be read", "detail": str(error)}) from error
+    return spec
