@@ -1,0 +1,20 @@
+"""The database is the truth: experiments, nodes, what they measured, and where that was published.
+
+SQLite (WAL, synchronous=FULL) by default, PostgreSQL by URL. Every write of an attempt carries its fencing number and does
+nothing once a later attempt holds the node, so a worker that was thought dead cannot spoil a result. A terminal state never
+changes.
+"""
+
+from orchestrator.store.database import LIVE, TERMINAL, Row
+from orchestrator.store.durations import Durations
+from orchestrator.store.experiments import Experiments, KeyReused
+from orchestrator.store.measured import Measured
+from orchestrator.store.nodes import Claim, Nodes, Standing
+from orchestrator.store.published import Published
+from orchestrator.store.upkeep import Upkeep
+
+__all__ = ["LIVE", "TERMINAL", "Claim", "KeyReused", "Row", "Standing", "Store"]
+
+
+class Store(Experiments, Nodes, Measured, Durations, Published, Upkeep):
+    """One database; safe to use from several threads and processes."""

@@ -1,0 +1,66 @@
+"""The connection: how transactions begin, and what every part of the store shares."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from orchestrator.tables import (
+    schema,
+)
+
+TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
+LIVE = ("STARTING", "RUNNING", "RECOVERING", "CANCELLING")
+
+Row = sa.RowMapping
+
+
+class Database:
+    """One database; safe to use from several threads and processes."""
+
+    def __init__(self, url: str, now: Callable[[], float] = time.time) -> None:
+        self._engine = sa.create_engine(url)
+        self._now = now
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", durable_sqlite)
+            event.listen(self._engine, "begin", begin_sqlite)
+        self._writing = self._engine.execution_options(writing=True)
+        schema.create_all(self._writing)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def finite(numbers: Mapping[Any, Any]) -> dict[Any, Any]:
+    """`numbers` with None for NaN and the infinities."""
+    return {name: value if value is None or math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), rows)
+
+
+def durable_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin in begin_sqlite, not where the driver thinks best
+    for pragma in ("busy_timeout=20000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def begin_sqlite(connection: sa.Connection) -> None:
+    """A writer takes the lock at once: one that read first and then wants it would be refused without waiting."""
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def alone(connection: sa.Connection) -> None:
+    """Waits until no other submission or clean-up is going on: SQLite has one writer anyway, PostgreSQL gets a lock."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+
+_LOCK = 7_360_001
+"""Number of the lock; any that nobody else uses."""

@@ -1,0 +1,59 @@
+"""What finished work took, for the quote of a plan."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestrator.store.database import Database, Row
+from orchestrator.tables import (
+    epochs,
+    experiments,
+    nodes,
+    timings,
+    uses,
+)
+
+
+class Durations(Database):
+    """Of finished nodes, and of timing runs."""
+
+    def makers(self, limit: int) -> list[Row]:
+        """Id and spec of the newest experiments that have begun."""
+        begun = sa.select(experiments.c.id, experiments.c.spec).where(experiments.c.started_at.is_not(None))
+        with self._engine.connect() as connection:
+            newest = begun.order_by(experiments.c.created_at.desc(), experiments.c.id.desc()).limit(limit)
+            return list(connection.execute(newest).mappings())
+
+    def made_in(self, experiment: str, kind: str) -> list[Row]:
+        """The nodes of `kind` that the experiment itself made, newest first, with the arm and generation they are shown in."""
+        query = (
+            sa.select(nodes.c.key, uses.c.arm, uses.c.generation, nodes.c.finished_at)
+            .join(uses, uses.c.key == nodes.c.key)
+            .where(uses.c.experiment == experiment, nodes.c.owner == experiment)
+            .where(nodes.c.kind == kind, nodes.c.state == "SUCCEEDED")
+            .order_by(nodes.c.finished_at.desc(), nodes.c.key)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def epoch_ends(self, keys: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """By generation: its epochs, each with the time at which it ended."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        with self._engine.connect() as connection:
+            for start in range(0, len(keys), 500):
+                query = sa.select(epochs.c.key, epochs.c.epoch, epochs.c.at).where(epochs.c.key.in_(keys[start : start + 500]))
+                for row in connection.execute(query.order_by(epochs.c.key, epochs.c.epoch)):
+                    found.setdefault(row.key, []).append((row.epoch, row.at))
+        return found
+
+    def add_timing(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Keeps what a timing run found of a kind of steps (a digest)."""
+        with self._writing.begin() as connection:
+            connection.execute(sa.insert(timings), {"kind": kind, "content": dict(content), "at": self._now()})
+
+    def timing(self, kind: str) -> Row | None:
+        """The newest of a kind."""
+        query = sa.select(timings).where(timings.c.kind == kind).order_by(timings.c.id.desc()).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(query).mappings().one_or_none()

@@ -1,0 +1,195 @@
+"""Experiments and their states: submission, attempts, outcomes."""
+
+import secrets
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestrator.plan import Plan
+from orchestrator.problems import InvalidSpec, Problem
+from orchestrator.retention import trained_again
+from orchestrator.store.database import TERMINAL, Database, Row, alone, insert
+from orchestrator.tables import (
+    capsules,
+    experiments,
+    idempotency,
+    nodes,
+    uses,
+)
+
+
+class KeyReused(ValueError):  # noqa: N818  the outcome's name
+    """An Idempotency-Key was sent again with another body."""
+
+
+class Experiments(Database):
+    """Their rows, states and attempts."""
+
+    def submit(
+        self,
+        name: str,
+        spec: dict[str, Any],
+        plan: Plan,
+        idempotency_key: str | None = None,
+        body_sha256: str = "",
+        capsule: dict[str, Any] | None = None,
+    ) -> tuple[str, bool]:
+        """Stores an experiment and says its id, and whether it is new: the same key and body give the first one again.
+
+        `capsule` is what it was posted as, to be compared with at its end. Raises KeyReused for the same key with another
+        body, and InvalidSpec where a checkpoint of an earlier experiment that the plan needs was removed just now.
+        """
+        for attempt in range(10):
+            try:
+                with self._writing.begin() as connection:
+                    alone(connection)
+                    return self._submit(connection, name, spec, plan, idempotency_key, body_sha256, capsule)
+            except sa.exc.IntegrityError:  # somebody else stored the same key or node just now: look again
+                if attempt == 9:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _submit(
+        self,
+        connection: sa.Connection,
+        name: str,
+        spec: dict[str, Any],
+        plan: Plan,
+        key: str | None,
+        body_sha256: str,
+        capsule: dict[str, Any] | None,
+    ) -> tuple[str, bool]:
+        if key is not None:
+            earlier = connection.execute(sa.select(idempotency).where(idempotency.c.key == key)).one_or_none()
+            if earlier is not None and earlier.body_sha256 != body_sha256:
+                raise KeyReused(f"Idempotency-Key {key!r} came with another body before: send a new key")
+            if earlier is not None:
+                return str(earlier.experiment), False
+        states, kept = _states(connection, list(plan.nodes))
+        done = {each for each, state in states.items() if state == "SUCCEEDED"}
+        lost = trained_again({node.key: node.parent for node in plan.nodes.values()}, done, kept)
+        if gone := [plan.nodes[each].title for each in plan.nodes if each in lost and plan.nodes[each].elsewhere]:
+            message = f"the checkpoint of {', '.join(gone)} was removed: post the experiment it is of again, then this one"
+            raise InvalidSpec([Problem("/arms", "CONTRADICTION", message)])
+        done -= lost
+        counts = {
+            kind: {**plan.counts(kind), "cached": sum(plan.nodes[each].kind == kind for each in done)}
+            for kind in ("generation", "evaluation")
+        }
+        identity = f"exp_{time.strftime('%Y%m%d-%H%M%S', time.gmtime(self._now()))}-{secrets.token_hex(4)}"
+        row = {"id": identity, "name": name, "spec": spec, "plan": counts, "state": "QUEUED", "created_at": self._now()}
+        connection.execute(sa.insert(experiments), row)
+        fresh = [node for node in plan.nodes.values() if node.key not in states]
+        insert(connection, nodes, [{"key": node.key, "kind": node.kind, "state": "QUEUED"} for node in fresh])
+        for each in (each for each, state in states.items() if state in ("FAILED", "SKIPPED") or each in lost):
+            again = {"state": "QUEUED", "reason": None, "message": None}
+            connection.execute(sa.update(nodes).where(nodes.c.key == each).values(again))
+        rows = [{"experiment": identity, **vars(use), "cached": use.key in done} for use in plan.uses]
+        insert(connection, uses, [{name: value for name, value in row.items() if name != "kind"} for row in rows])
+        if key is not None:
+            connection.execute(sa.insert(idempotency), {"key": key, "body_sha256": body_sha256, "experiment": identity})
+        if capsule is not None:
+            connection.execute(sa.insert(capsules), {"experiment": identity, "content": capsule})
+        return identity, True
+
+    def experiment(self, experiment: str) -> Row | None:
+        if not experiment.isprintable():  # no id of ours, and PostgreSQL takes no NUL
+            return None
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(experiments).where(experiments.c.id == experiment)).mappings().one_or_none()
+
+    def experiments(self, states: Iterable[str] | None = None, limit: int | None = None) -> list[Row]:
+        """Experiments, newest first."""
+        query = sa.select(experiments).order_by(experiments.c.created_at.desc(), experiments.c.id.desc()).limit(limit)
+        if states is not None:
+            query = query.where(experiments.c.state.in_(list(states)))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def unpublished(self) -> list[Row]:
+        """Experiments that ended and whose runs in the tracking server have no final status yet."""
+        query = sa.select(experiments).where(experiments.c.state.in_(TERMINAL), ~experiments.c.published)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def start_attempt(self, experiment: str, state: str) -> int | None:
+        """Gives the experiment its next attempt in `state`; None where it has ended or is being cancelled."""
+        with self._writing.begin() as connection:
+            changed = connection.execute(
+                sa.update(experiments)
+                .where(
+                    experiments.c.id == experiment,
+                    experiments.c.state.in_(("QUEUED", "STARTING", "RUNNING", "RECOVERING")),
+                )
+                .values(
+                    state=state,
+                    attempt=experiments.c.attempt + 1,
+                    alive_at=self._now(),
+                    started_at=sa.func.coalesce(experiments.c.started_at, self._now()),
+                )
+            )
+            if changed.rowcount == 0:
+                return None
+            return int(connection.scalar(sa.select(experiments.c.attempt).where(experiments.c.id == experiment)) or 0)
+
+    def move(
+        self,
+        experiment: str,
+        to: str,
+        *,
+        attempt: int | None = None,
+        reason: str | None = None,
+        message: str | None = None,
+    ) -> bool:
+        """Moves a live experiment to state `to`; False (and nothing happens) once it ended or a later attempt began."""
+        where = [experiments.c.id == experiment, experiments.c.state.not_in(TERMINAL)]
+        if attempt is not None:
+            where.append(experiments.c.attempt == attempt)
+        if to in ("STARTING", "RUNNING", "RECOVERING", "SUCCEEDED", "FAILED"):
+            where.append(experiments.c.state != "CANCELLING")  # a cancel wins over whatever else goes on
+        values: dict[str, Any] = {"state": to, "reason": reason, "message": message, "alive_at": self._now()}
+        if to in TERMINAL:
+            values["finished_at"] = self._now()
+        with self._writing.begin() as connection:
+            return connection.execute(sa.update(experiments).where(*where).values(values)).rowcount == 1
+
+    def cancel(self, experiment: str) -> None:
+        """Ends a waiting experiment at once and marks a live one for its supervisor; an ended one stays as it is."""
+        to = sa.case((experiments.c.state == "QUEUED", "CANCELLED"), else_="CANCELLING")
+        ended = sa.case((experiments.c.state == "QUEUED", self._now()), else_=None)
+        with self._writing.begin() as connection:
+            connection.execute(
+                sa.update(experiments)
+                .where(experiments.c.id == experiment, experiments.c.state.not_in(TERMINAL))
+                .values(state=to, finished_at=ended)
+            )
+
+    def heartbeat(self, experiment: str, attempt: int, message: str | None = None) -> str | None:
+        """Says that the attempt lives; returns the experiment's state, or None where a later attempt is the current one."""
+        with self._writing.begin() as connection:
+            connection.execute(
+                sa.update(experiments)
+                .where(experiments.c.id == experiment, experiments.c.attempt == attempt)
+                .values(alive_at=self._now(), **({} if message is None else {"message": message}))
+            )
+            query = sa.select(experiments.c.state).where(experiments.c.id == experiment, experiments.c.attempt == attempt)
+            return connection.scalar(query)
+
+    def set_published(self, experiment: str) -> None:
+        with self._writing.begin() as connection:
+            connection.execute(sa.update(experiments).where(experiments.c.id == experiment).values(published=True))
+
+
+def _states(connection: sa.Connection, keys: list[str]) -> tuple[dict[str, str], set[str]]:
+    """The state of each of `keys` that is known, and those with a kept checkpoint, asked in portions that every database
+    takes."""
+    found: dict[str, str] = {}
+    kept = set()
+    for start in range(0, len(keys), 500):
+        query = sa.select(nodes.c.key, nodes.c.state, nodes.c.checkpoint_uri).where(nodes.c.key.in_(keys[start : start + 500]))
+        for row in connection.execute(query):
+            found[row.key] = row.state
+            kept |= {row.key} if row.checkpoint_uri is not None else set()
+    return found, kept

@@ -1,0 +1,186 @@
+"""Nodes: who may make one, how it ended, and where it shows up."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestrator.store.database import LIVE, TERMINAL, Database, Row, finite, insert
+from orchestrator.tables import (
+    curves,
+    details,
+    experiments,
+    machines,
+    nodes,
+    results,
+    uses,
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write node `key` until somebody else claims it."""
+
+    key: str
+    fence: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a node stands: `waiting` is an experiment that shows it and has not ended."""
+
+    done: bool
+    kept: bool
+    """Whether its checkpoint is."""
+    made_by: str | None
+    waiting: str | None
+
+
+class Nodes(Database):
+    """Claims are fenced: what an attempt that lost its claim writes does nothing."""
+
+    def nodes_of(self, experiment: str) -> dict[str, Row]:
+        """Every node of the experiment by key."""
+        query = sa.select(nodes).where(nodes.c.key.in_(sa.select(uses.c.key).where(uses.c.experiment == experiment)))
+        with self._engine.connect() as connection:
+            return {row["key"]: row for row in connection.execute(query).mappings()}
+
+    def has_checkpoint(self, key: str) -> bool:
+        """Whether the node is done and its checkpoint is kept."""
+        query = sa.select(nodes.c.checkpoint_uri).where(nodes.c.key == key, nodes.c.state == "SUCCEEDED")
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
+    def needed_by_others(self, experiment: str) -> set[str]:
+        """The nodes that experiments other than this one show and that have not ended."""
+        open_ = sa.select(experiments.c.id).where(experiments.c.state.not_in(TERMINAL), experiments.c.id != experiment)
+        with self._engine.connect() as connection:
+            return set(connection.scalars(sa.select(uses.c.key).where(uses.c.experiment.in_(open_))))
+
+    def standings(self, keys: Sequence[str]) -> dict[str, Standing]:
+        """How each of `keys` stands that is known here."""
+        found: dict[str, Standing] = {}
+        waited = (
+            sa.select(uses.c.key, sa.func.min(uses.c.experiment).label("waiting"))
+            .join(experiments, experiments.c.id == uses.c.experiment)
+            .where(experiments.c.state.not_in(TERMINAL))
+            .group_by(uses.c.key)
+        )
+        columns = (nodes.c.key, nodes.c.state, nodes.c.checkpoint_uri, nodes.c.made_by)
+        with self._engine.connect() as connection:
+            for start in range(0, len(keys), 500):
+                portion = keys[start : start + 500]
+                waiting = {row.key: row.waiting for row in connection.execute(waited.where(uses.c.key.in_(portion)))}
+                for row in connection.execute(sa.select(*columns).where(nodes.c.key.in_(portion))):
+                    kept = row.checkpoint_uri is not None
+                    found[row.key] = Standing(row.state == "SUCCEEDED", kept, row.made_by, waiting.get(row.key))
+        return found
+
+    def uses_of(self, experiment: str) -> list[Row]:
+        """Where each node of the experiment shows up, by arm, seed and generation, with the node's kind and state."""
+        query = (
+            sa.select(uses, nodes.c.kind, nodes.c.state.label("node_state"), nodes.c.made_by)
+            .join(nodes, nodes.c.key == uses.c.key)
+            .where(uses.c.experiment == experiment)
+            .order_by(uses.c.arm, uses.c.seed, uses.c.generation)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def claim(self, key: str, experiment: str, attempt: int | None = None) -> Claim | None:
+        """The right to make the node for `experiment`; None where it is made, or being made by another live experiment.
+
+        With `attempt`: None also where that is no longer the experiment's current attempt.
+        """
+        current = sa.select(experiments.c.id).where(experiments.c.id == experiment)
+        if attempt is not None:
+            current = current.where(experiments.c.attempt == attempt)
+        others = sa.select(experiments.c.id).where(experiments.c.state.in_(LIVE), experiments.c.id != experiment)
+        with self._writing.begin() as connection:
+            changed = connection.execute(
+                sa.update(nodes)
+                .where(nodes.c.key == key, nodes.c.state != "SUCCEEDED")
+                .where(current.exists())
+                .where(sa.or_(nodes.c.state != "RUNNING", nodes.c.owner.is_(None), nodes.c.owner.not_in(others)))
+                .values(
+                    state="RUNNING",
+                    owner=experiment,
+                    fence=nodes.c.fence + 1,
+                    reason=None,
+                    message=None,
+                    started_at=self._now(),
+                    finished_at=None,
+                )
+            )
+            if changed.rowcount == 0:
+                return None
+            return Claim(key, int(connection.scalar(sa.select(nodes.c.fence).where(nodes.c.key == key)) or 0))
+
+    def finish_generation(
+        self,
+        claim: Claim,
+        made_by: str,
+        checkpoint_uri: str,
+        weights_sha256: str,
+        fingerprint: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """The commit point of a generation: its checkpoint becomes the node's result, unless the claim was lost.
+
+        `fingerprint` is of the machine that trained it.
+        """
+        with self._writing.begin() as connection:
+            values = {"made_by": made_by, "checkpoint_uri": checkpoint_uri, "weights_sha256": weights_sha256}
+            if not self._finish(connection, claim, values):
+                return False
+            connection.execute(sa.delete(machines).where(machines.c.key == claim.key))
+            if fingerprint is not None:
+                connection.execute(sa.insert(machines), {"key": claim.key, "fingerprint": dict(fingerprint)})
+            return True
+
+    def finish_evaluation(
+        self,
+        claim: Claim,
+        made_by: str,
+        evaluator: str,
+        dataset: str,
+        scores: Mapping[str, Mapping[str, Any]],
+        series: Mapping[str, list[float]],
+        about: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Commits the scores of an evaluation and what is to be said about them, unless the claim was lost."""
+        at = self._now()
+        with self._writing.begin() as connection:
+            if not self._finish(connection, claim, {"made_by": made_by}):
+                return False
+            rows = [
+                {"key": claim.key, "evaluator": evaluator, "dataset": dataset, "metric": metric, "at": at, **finite(score)}
+                for metric, score in scores.items()
+            ]
+            insert(connection, results, rows)
+            lines = {name: list(finite(dict(enumerate(each))).values()) for name, each in series.items()}
+            insert(connection, curves, [{"key": claim.key, "name": name, "values": each} for name, each in lines.items()])
+            if about is not None:
+                connection.execute(sa.insert(details), {"key": claim.key, "content": dict(about)})
+            return True
+
+    def fail_node(self, claim: Claim, reason: str, message: str) -> bool:
+        """Ends the node as FAILED, unless the claim was lost."""
+        with self._writing.begin() as connection:
+            return self._finish(connection, claim, {"state": "FAILED", "reason": reason, "message": message[:4000]})
+
+    def release(self, experiment: str, skipped: Iterable[str] = ()) -> None:
+        """Puts the unfinished nodes of an ended experiment back: `skipped` as SKIPPED, the rest as QUEUED."""
+        with self._writing.begin() as connection:
+            mine = (nodes.c.owner == experiment, nodes.c.state == "RUNNING")
+            connection.execute(sa.update(nodes).where(*mine).values(state="QUEUED", owner=None, fence=nodes.c.fence + 1))
+            for key in skipped:
+                waiting = (nodes.c.key == key, nodes.c.state == "QUEUED")
+                connection.execute(sa.update(nodes).where(*waiting).values(state="SKIPPED", reason="DEPENDENCY"))
+
+    def _finish(self, connection: sa.Connection, claim: Claim, values: dict[str, Any]) -> bool:
+        held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state == "RUNNING")
+        changed = connection.execute(
+            sa.update(nodes).where(*held).values({"state": "SUCCEEDED", "finished_at": self._now(), **values})
+        )
+        return changed.rowcount == 1
