@@ -1,11 +1,16 @@
 """Brings weights that were trained elsewhere into a checkpoint of ours, as the arm that judges them says."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from evaluators.foreign import fitting, read_state, renamed
+from orchestrator import ray_board
+from orchestrator.attempt import Attempt
+from orchestrator.commit import Stopped
+from orchestrator.plan import Node
 from orchestrator.references import digest_of, is_address
 from orchestrator.spec import Weights
 from trainer.core import checkpoint
@@ -13,6 +18,18 @@ from trainer.core.data import AnyData
 from trainer.core.fingerprint import fingerprint
 from trainer.core.models import AnyModel, skeleton
 from trainer.core.state import TrainState
+
+
+def bring_all_in(attempt: Attempt) -> None:
+    """Makes checkpoints of ours of the weights that arms name."""
+    waiting = [node for key, node in attempt.plan.nodes.items() if node.kind == "checkpoint" and key not in attempt.done]
+    while waiting and not attempt.stopping.is_set():
+        for node in waiting:
+            if attempt.claim(node.key):
+                _bring_one_in(attempt, node)
+        waiting = [node for node in waiting if node.key not in attempt.done and node.key not in attempt.failed]
+        if waiting:
+            attempt.stopping.wait(1.0)  # another experiment is at them
 
 
 def bring_in(
@@ -34,3 +51,22 @@ def bring_in(
     network.to_empty(device="cpu").load_state_dict(weights)
     state = TrainState(network, seed=0)
     return checkpoint.save(into, state, key, fingerprint(torch.device("cpu")))
+
+
+def _bring_one_in(attempt: Attempt, node: Node) -> None:
+    arm = attempt.spec.arm(node.arm)
+    assert isinstance(arm.checkpoint, Weights)
+    folder = ray_board.checkpoint_folder(attempt.settings.storage, node.key)
+    aside = attempt.settings.storage / "fetched" / node.key
+    try:
+        if not attempt.finished_on_disk(node.key):
+            model, data = attempt.spec.model_of(arm), attempt.spec.data_of(arm)
+            bring_in(arm.checkpoint, model, data, node.key, folder, lambda uri: attempt.committer.download(uri, aside))
+    except Stopped:
+        return
+    except (OSError, ValueError, ImportError) as error:
+        attempt.fail({node.key}, "USER_ERROR", str(error))
+    else:
+        attempt.generation_done(node.key)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

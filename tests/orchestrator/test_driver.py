@@ -13,12 +13,13 @@ from torch import distributed
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from orchestrator import driver
-from orchestrator.driver import Driver
-from orchestrator.ray_board import Board, LaneReady, SegmentFailed, Task
+from orchestrator.attempt import Attempt
+from orchestrator.ray_board import Board, EpochDone, LaneReady, Resumed, SegmentFailed, Task
 from orchestrator.ray_train import serve
 from orchestrator.settings import Settings
 from orchestrator.store import Store
-from tests.orchestrator.small import planned, resolved, small
+from orchestrator.training import receive
+from tests.orchestrator.small import epoch_row, node, planned, resolved, small
 from tests.trainer.packages import METHOD, answer, offer
 
 WRONG = Task("{}", 0, ("a",), None, None, "/storage")
@@ -53,9 +54,27 @@ def test_an_experiment_that_was_posted_under_other_code_fails_as_the_users_to_po
 def test_an_experiment_that_was_posted_under_this_code_is_taken(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(small()), planned(small()))
     assert store.start_attempt(experiment, "STARTING") == 1
-    Driver(Settings.from_environment(), experiment, 1)
+    Attempt(Settings.from_environment(), experiment, 1)
     with pytest.raises(ValueError, match="there is no experiment 'exp_gone' in the database"):
-        Driver(Settings.from_environment(), "exp_gone", 1)
+        Attempt(Settings.from_environment(), "exp_gone", 1)
+
+
+def test_a_resume_that_is_not_bit_for_bit_is_told_with_the_next_epoch(store: Store) -> None:
+    experiment, _ = store.submit("small", resolved(small()), planned(small()))
+    assert store.start_attempt(experiment, "STARTING") == 1
+    attempt = Attempt(Settings.from_environment(), experiment, 1)
+    key = node(attempt.plan, "normal", 0).key
+    rows = [{name: value for name, value in epoch_row(key, epoch).items() if name != "key"} for epoch in range(3)]
+    for message in (
+        EpochDone(key, rows[0]),
+        Resumed(key, 1, bitwise=True),
+        EpochDone(key, rows[1]),
+        Resumed(key, 2, bitwise=False),
+        EpochDone(key, rows[2]),
+    ):
+        receive(attempt, message)
+    said = "resumed after epoch 2 with other threads, device or torch: not bit for bit"
+    assert {(row["epoch"], *row["warnings"]) for row in store.warnings_of(experiment)} == {(2, said)}
 
 
 RUN_UNDER = """

@@ -1,0 +1,98 @@
+"""The training of an attempt: its segments on the lanes of Ray Train."""
+
+import logging
+import queue
+from collections.abc import Collection
+
+from orchestrator import plan as planning
+from orchestrator import ray_board, ray_train
+from orchestrator.attempt import Attempt
+from orchestrator.plan import Segment
+from trainer import methods
+
+log = logging.getLogger("relearn.driver")
+
+
+def train(attempt: Attempt, leave_out: Collection[str]) -> None:
+    """Trains every generation that is not done, but for those to `leave_out`."""
+    lost: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+    todo = {key for key, node in attempt.plan.nodes.items() if node.kind == "generation"} - attempt.done - attempt.failed.keys()
+    for key in [key for key in attempt.plan.nodes if key in todo]:
+        if attempt.finished_on_disk(key) and attempt.claim(key):
+            attempt.generation_done(key)
+    todo -= attempt.done | set(leave_out)
+    if not todo:
+        return
+    lanes = ray_train.Lanes(
+        attempt.name,
+        _lane_count(attempt, planning.segments(attempt.plan, todo)),
+        attempt.spec.resources,
+        attempt.settings.storage,
+        on_lane_lost=lambda lane, why: lost.put((lane, why)),
+    )
+    if lanes.count == 0:
+        wanted = attempt.spec.resources
+        need = f"room for {wanted.workers} workers of {wanted.cpus} CPUs and {wanted.gpus:g} GPUs"
+        attempt.fail(todo, "NO_CAPACITY", f"the Ray cluster has no {need}")
+        return
+    lanes.start()
+    alive, in_flight = lanes.count, set[str]()
+    while not attempt.stopping.is_set():
+        left = todo - attempt.done - attempt.failed.keys()
+        if not left:
+            break
+        for segment in planning.segments(attempt.plan, left - in_flight):
+            if (segment.parent is None or segment.parent in attempt.done) and attempt.claim_all(segment):
+                lanes.offer([task_of(attempt, segment)])
+                in_flight |= {node.key for node in segment.nodes}
+        for message in lanes.drain(timeout_s=0.5):
+            receive(attempt, message)
+        while not lost.empty():
+            lane, why = lost.get()
+            alive -= 1
+            if task := lanes.abandon(lane):
+                attempt.fail_first(task.keys, "WORKER_LOST", why)
+            if alive == 0:
+                attempt.fail(todo - attempt.done - attempt.failed.keys(), "WORKER_LOST", why)
+    if not attempt.stopping.is_set():
+        lanes.close()
+
+
+def receive(attempt: Attempt, message: ray_board.Message) -> None:
+    """Takes what a worker says."""
+    match message:
+        case ray_board.EpochDone(key, row):
+            said = [attempt.said.pop(key)] if key in attempt.said else []
+            attempt.store.add_epochs([{"key": key, **row, "warnings": [*row["warnings"], *said]}])
+        case ray_board.GenerationDone(key):
+            attempt.generation_done(key)
+        case ray_board.SegmentFailed(task, reason, text):
+            log.error("%s: %s", reason, text)
+            attempt.fail_first(task.keys, reason, text)
+        case ray_board.LaneReady(lane):
+            log.info("lane %d is up", lane)
+        case ray_board.Resumed(key, epoch, bitwise):
+            how = "bitwise" if bitwise else "statistically: threads, device or torch changed"
+            log.warning("%s resumed after epoch %d (%s)", attempt.plan.nodes[key].title, epoch, how)
+            if not bitwise:
+                attempt.said[key] = f"resumed after epoch {epoch} with other threads, device or torch: not bit for bit"
+
+
+def task_of(attempt: Attempt, segment: Segment) -> ray_board.Task:
+    """The segment as its worker needs it."""
+    first = segment.nodes[0]
+    parent = str(attempt.checkpoint(segment.parent)) if segment.parent else None
+    spec = attempt.spec.train_spec(attempt.spec.arm(first.arm), first.seed).model_dump_json()
+    keys = tuple(node.key for node in segment.nodes)
+    method = attempt.spec.arm(first.arm).method
+    assert method is not None
+    plugin = methods.PLUGINS.get(method.name)
+    code = plugin.code_sha256 if plugin else None
+    return ray_board.Task(spec, first.generation, keys, parent, code, str(attempt.settings.storage))
+
+
+def _lane_count(attempt: Attempt, chains: list[Segment]) -> int:
+    """As many as can run at the same time: chains that nothing continues, and workers that the cluster can hold."""
+    continued = {chain.parent for chain in chains}
+    widest = sum(chain.key not in continued for chain in chains)
+    return min(widest, ray_train.capacity(attempt.spec.resources))
