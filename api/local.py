@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx
+import psutil
 
 START_S = 120.0
 STOP_S = 5.0
@@ -83,8 +84,12 @@ class Stack:
         self._wait("mlflow", lambda: httpx.get(f"{self.links['mlflow']}/health", timeout=5).is_success)
 
     def stop(self) -> None:
-        """Ends what was started, and returns when it is gone; Ray's workers follow by themselves within seconds."""
+        """Ends what was started, and what that has started, and returns when all of it is gone.
+
+        Ray's workers follow their raylet by themselves, but now and then one hangs in its exit and would stay for ever.
+        """
         (self.home / "services.json").unlink(missing_ok=True)
+        below = [each for child in self._children.values() for each in _below(child.pid)]
         for child in self._children.values():
             _signal_group(child, signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
@@ -94,6 +99,11 @@ class Stack:
             except subprocess.TimeoutExpired:
                 _signal_group(child, signal.SIGKILL)
                 child.wait()
+        _, hanging = psutil.wait_procs(below, timeout=STOP_S)
+        for each in hanging:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(hanging)
         for log in self._logs:
             log.close()
         if self._ray_folder is not None:
@@ -193,6 +203,14 @@ def _free(port: int) -> bool:
             return False
     with socket.socket() as probe:  # a server on all addresses leaves loopback bindable
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    """The processes that `pid` has started, and theirs."""
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

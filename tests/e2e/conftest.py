@@ -24,7 +24,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         started = {pid for part in running.pids().values() for pid in below(part)}
         running.stop()
-    while left(started):  # Ray's workers end by themselves when they miss their raylet; the suite's timeout is the limit
+    while left(started):  # killed, but not collected by init yet; the suite's timeout is the limit
         time.sleep(0.1)
 
 
