@@ -15,7 +15,7 @@ up: install
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not e2e"
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m e2e
 
 check: install
 	$(BIN)/ruff format --check $(SOURCES)

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,8 +66,18 @@ class Attempt:
         return claim is not None
 
     def claim_all(self, segment: Segment) -> bool:
-        """Whether this attempt may make the whole segment."""
-        return all(self.claim(node.key) for node in segment.nodes)
+        """Whether this attempt may make the whole segment; it claims no part alone, or two could wait for each other."""
+        claimed: list[str] = []
+        for node in segment.nodes:
+            if not self.claim(node.key):
+                self.put_back(claimed)
+                return False
+            claimed.append(node.key)
+        return True
+
+    def put_back(self, keys: Iterable[str]) -> None:
+        """Gives up the claims on nodes that this attempt will not make now."""
+        self.store.put_back([self.claims.pop(key) for key in keys if key in self.claims])
 
     def fail_first(self, keys: Sequence[str], reason: str, message: str) -> None:
         """Fails the node that a segment or leg did not get past; those behind it only need it."""
@@ -80,9 +90,12 @@ class Attempt:
             if claim := self.claims.get(key) or self.store.claim(key, self.experiment, self.number):
                 self.store.fail_node(claim, reason, message)
             self.failed[key] = reason
+        behind = []
         for key, node in self.plan.nodes.items():
             if node.parent in self.failed and key not in self.failed and key not in self.done:
                 self.failed[key] = "DEPENDENCY"
+                behind.append(key)
+        self.put_back(behind)  # another experiment may be waiting for them, which must fail for itself
 
     def finished_on_disk(self, key: str) -> bool:
         """Whether an earlier attempt trained the generation but did not live to commit it."""

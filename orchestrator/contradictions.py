@@ -59,12 +59,14 @@ def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
         for arm, setting in zip(arms, settings, strict=True)
         if isinstance(arm, dict) and isinstance(arm.get("name"), str)
     }
+    bases = _bases(arms)
+    spans = {name: _span(name, bases, setting.generations) for name, setting in by_name.items()}
     evaluations = items(raw.get("evaluations"), MAX_EVALUATIONS)
     for index, evaluation in enumerate(evaluations):
         if isinstance(evaluation, dict):
-            yield from _evaluation_problems(f"/evaluations/{index}", evaluation, by_name, common)
+            yield from _evaluation_problems(f"/evaluations/{index}", evaluation, by_name, spans, common)
     for index, table in enumerate(items(raw.get("tables"), 64)):
-        yield from _table_problems(f"/tables/{index}", _part(_TABLE, table), by_name, evaluations)
+        yield from _table_problems(f"/tables/{index}", _part(_TABLE, table), spans, evaluations)
     yield from _repeated(
         "/tables/{}/name", [each.get("name") for each in items(raw.get("tables"), 64) if isinstance(each, dict)], str
     )
@@ -138,7 +140,7 @@ def _fork_problems(
         yield _contradiction(f"{pointer}/fork", f"{method.name} with these settings must train generation 0 itself")
     if fork.get("experiment") is not None:
         return
-    bases = {each["name"]: each for each in arms if isinstance(each, dict) and isinstance(each.get("name"), str)}
+    bases = _bases(arms)
     base = fork.get("arm")
     if isinstance(base, str) and base not in bases:
         message = f"{base!r} is not an arm of this experiment"
@@ -153,13 +155,52 @@ def _fork_problems(
         seen.append(base)
         following = bases.get(base, {}).get("fork")
         base = following.get("arm") if isinstance(following, dict) and following.get("experiment") is None else None
+    begun = _span(str(fork.get("arm")), bases, None).start
+    if type(generation) is int and generation < begun:
+        message = f"{fork.get('arm')!r} begins with generation {begun} of an earlier experiment: go on from that or a later one"
+        yield _contradiction(f"{pointer}/fork/generation", message)
     if arm.get("name") in seen:
         yield _contradiction(f"{pointer}/fork/arm", f"{arm['name']!r} would go on from itself ({' -> '.join(map(str, seen))})")
 
 
+def _bases(arms: list[Any]) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in arms if isinstance(each, dict) and isinstance(each.get("name"), str)}
+
+
+def _span(name: str, bases: dict[str, dict[str, Any]], generations: int | None) -> range:
+    """The generations that an arm has rows of; all, where that is not known or the arm is a checkpoint, which is one row."""
+    if bases.get(name, {}).get("checkpoint") is not None:
+        return range(_MANY)
+    begun, seen = 0, set[str]()
+    while name in bases and name not in seen:
+        seen.add(name)
+        fork = bases[name].get("fork")
+        if not isinstance(fork, dict):
+            break
+        if fork.get("experiment") is not None:
+            begun = fork["generation"] if type(fork.get("generation")) is int else 0
+            break
+        name = str(fork.get("arm"))
+    return range(begun, _MANY if generations is None else generations)
+
+
+_MANY = 10**9
+
+
+def _outside(moment: int, name: str, span: range) -> str:
+    if moment < span.start:
+        return f"{name!r} begins with generation {span.start} of an earlier experiment: there is no {moment} here"
+    return f"{name!r} has no generation {moment}: its last is {span.stop - 1}"
+
+
 def _evaluation_problems(
-    pointer: str, evaluation: dict[str, Any], by_name: dict[str, _Setting], common: _Setting
+    pointer: str,
+    evaluation: dict[str, Any],
+    by_name: dict[str, _Setting],
+    spans: dict[str, range],
+    common: _Setting,
 ) -> Iterator[Problem]:
+    judged = list(by_name)
     settings = list(by_name.values()) or [common]
     if isinstance(names := evaluation.get("arms"), list):
         for index, name in enumerate(names):
@@ -167,13 +208,14 @@ def _evaluation_problems(
                 message = f"{name!r} is not an arm of this experiment"
                 yield Problem(f"{pointer}/arms/{index}", "UNKNOWN_VALUE", message, nearest(name, list(by_name)))
         yield from _repeated(f"{pointer}/arms/{{}}", names, str)
-        settings = [by_name[name] for name in names if isinstance(name, str) and name in by_name]
+        judged = [name for name in names if isinstance(name, str) and name in by_name]
+        settings = [by_name[name] for name in judged]
     settings = list({id(setting): setting for setting in settings}.values())
-    shortest = min((each.generations for each in settings if each.generations is not None), default=None)
     for index, moment in enumerate(items(evaluation.get("on"), 100)):
-        if shortest is not None and type(moment) is int and shortest <= moment <= 1000:
-            message = f"there is no generation {moment}: the last of {shortest} is {shortest - 1}"
-            yield _contradiction(f"{pointer}/on/{index}", message)
+        if type(moment) is int and 0 <= moment <= 1000:
+            lacking = next((name for name in judged if moment not in spans[name]), None)
+            if lacking is not None:
+                yield _contradiction(f"{pointer}/on/{index}", _outside(moment, lacking, spans[lacking]))
     part = _part(_EVALUATOR, evaluation.get("evaluator"))
     evaluator: AnyEvaluator | None = part.value
     if evaluator is None:
@@ -216,7 +258,7 @@ def _target_problems(pointer: str, evaluator: TransferEvaluator, trusted: bool) 
             yield from _unfit(pointer, evaluator, target)
 
 
-def _table_problems(pointer: str, part: "_Part", by_name: dict[str, _Setting], evaluations: list[Any]) -> Iterator[Problem]:
+def _table_problems(pointer: str, part: "_Part", spans: dict[str, range], evaluations: list[Any]) -> Iterator[Problem]:
     table: ReportTable | None = part.value
     if table is None or part.wrong:
         return
@@ -225,32 +267,31 @@ def _table_problems(pointer: str, part: "_Part", by_name: dict[str, _Setting], e
         if lengths != [len(table.columns)] * len(table.rows):
             shape = f"{len(table.rows)} rows of {len(table.columns)} values"
             yield _contradiction(f"{pointer}/published", f"the table has {shape}: give as many, null where nothing was printed")
-    judging = {(each.get("evaluator") or {}).get("name") for each in evaluations if isinstance(each, dict)} | {"training"}
+    evaluators = [each.get("evaluator") for each in evaluations if isinstance(each, dict)]
+    judging = [str(each.get("name")) for each in evaluators if isinstance(each, dict)] + ["training"]
     told = set()
     for row, column, cell in table.cells():
         for name, value in cell._asdict().items():
             across, down = getattr(table.rows[row], name), getattr(table.columns[column], name)
             at = f"rows/{row}/{name}" if across is not None else f"columns/{column}/{name}"
+            if (at, name, value) in told:
+                continue
             found = None
             if across is not None and down is not None and across != down:
                 message = f"the row says {across!r} where column {column} says {down!r}: leave one out"
                 found = _contradiction(f"{pointer}/{at}", message)
             elif value is None and name in ("arm", "evaluator", "metric"):
                 found = Problem(f"{pointer}/rows/{row}/{name}", "MISSING_FIELD", f"row or column must say which {name}")
-            elif name == "arm" and value not in by_name:
+            elif name == "arm" and value not in spans:
                 message = f"{value!r} is not an arm of this experiment"
-                found = Problem(f"{pointer}/{at}", "UNKNOWN_VALUE", message, nearest(value, list(by_name)))
+                found = Problem(f"{pointer}/{at}", "UNKNOWN_VALUE", message, nearest(value, list(spans)))
             elif name == "evaluator" and value not in judging:
                 message = f"{value!r} is not among the evaluations of this experiment"
-                known = [each for each in judging if isinstance(each, str)]
-                found = Problem(f"{pointer}/{at}", "UNKNOWN_VALUE", message, nearest(value, known))
-            elif name == "generation" and value is not None and cell.arm in by_name:
-                total = by_name[cell.arm].generations
-                if total is not None and value >= total:
-                    message = f"{cell.arm!r} has no generation {value}: its last is {total - 1}"
-                    found = _contradiction(f"{pointer}/{at}", message)
-            if found is not None and found not in told:
-                told.add(found)
+                found = Problem(f"{pointer}/{at}", "UNKNOWN_VALUE", message, nearest(value, judging))
+            elif name == "generation" and value is not None and cell.arm in spans and value not in spans[cell.arm]:
+                found = _contradiction(f"{pointer}/{at}", _outside(value, cell.arm, spans[cell.arm]))
+            if found is not None:
+                told.add((at, name, value))
                 yield found
 
 

@@ -37,7 +37,7 @@ class Cell(NamedTuple):
 class ReportTable(BaseModel):
     """A table of the report. Shares are shown in percent, everything else as it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="lower-case letters, digits, . _ -")
     caption: Annotated[str, Field(min_length=1, max_length=500)]

@@ -105,6 +105,8 @@ def plan(spec: ExperimentSpec) -> Plan:
                 result.add(node, arm.name, seed)
             for evaluation in spec.evaluations:
                 for generation in spec.judged(evaluation, arm):
+                    if generation not in chain:
+                        continue  # before its fork from an earlier experiment, which has that row
                     for node in keys[arm.name].evaluations(evaluation.evaluator, chain[generation]):
                         result.add(node, arm.name, seed)
     return result
@@ -150,9 +152,22 @@ class _Keys:
 
     def chain(self, seed: int) -> dict[int, Node]:
         """The generations of the arm by index, parents first; weights that are there already are one."""
-        if seed not in self._chains:
-            self._chains[seed] = self._chain(seed)
+        pending = [self]
+        while pending:  # a loop, because arms may fork from arms hundreds deep
+            arm = pending[-1]
+            if arm._base is not None and seed not in arm._base._chains:
+                pending.append(arm._base)
+                continue
+            if seed not in arm._chains:
+                arm._chains[seed] = arm._chain(seed)
+            pending.pop()
         return self._chains[seed]
+
+    @property
+    def _base(self) -> "_Keys | None":
+        """The arm of this experiment that it goes on from."""
+        fork = self._arm.fork
+        return None if fork is None or fork.experiment is not None else self._arms[fork.arm]
 
     def _chain(self, seed: int) -> dict[int, Node]:
         arm = self._arm
@@ -202,8 +217,8 @@ class _Keys:
         fork = self._arm.fork
         if fork is None:
             return {}
-        if fork.experiment is None:
-            chain = self._arms[fork.arm].chain(seed)
+        if self._base is not None:
+            chain = self._base._chains[seed]
             return {generation: node for generation, node in chain.items() if generation <= fork.generation}
         title = f"{fork.experiment}/{fork.arm}/seed{seed}/g{fork.generation}"
         node = Node(fork.keys[str(seed)], "generation", None, fork.generation, self._arm.name, seed, title, elsewhere=True)

@@ -108,7 +108,7 @@ def _locate(location: list[str | int], raw: object) -> tuple[list[str | int], li
                 return path, known
         elif isinstance(raw, list) and isinstance(step, int):
             path.append(step)
-            raw, schema = raw[step], schema.get("items", {})
+            raw, schema = raw[step] if step < len(raw) else None, schema.get("items", {})
     return path, []
 
 

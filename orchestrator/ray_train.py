@@ -202,6 +202,8 @@ def run_segment(task: Task, board: Any, checkpoint_every_s: float, device: torch
         tell(GenerationDone(manifest.key, manifest.weights_sha256))
     if (resumed := restore(task, progress.values(), state)) is not None and resumed.key in task.keys:
         tell(Resumed(resumed.key, resumed.epoch, bitwise=resumed.fingerprint == now))
+    elif resumed is not None:
+        state.epoch = spec.train.epochs  # the parent is a finished generation, however many epochs it had
     batches = DataBatches(dataset, spec.train.batch_size)
     for row in loop.train(spec, state, batches, generations=task.first + len(task.keys)):
         if board is None:

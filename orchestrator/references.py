@@ -1,13 +1,18 @@
 """What an arm says of work that is there already becomes its content: keys of generations, and digests of files."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from orchestrator.problems import Problem, nearest
 from orchestrator.store import Store
-from trainer.core import checkpoint
+from trainer.core import checkpoint, data, models
+
+_PARTS: dict[str, TypeAdapter[Any]] = {"data": TypeAdapter(data.DataSpec), "model": TypeAdapter(models.ModelSpec)}
 
 
 def resolve(raw: dict[str, Any], store: Store) -> tuple[dict[str, Any], list[Problem]]:
@@ -26,7 +31,12 @@ def resolve(raw: dict[str, Any], store: Store) -> tuple[dict[str, Any], list[Pro
                 if isinstance(part, dict) and isinstance(part.get("experiment"), str):
                     arm, found = _generation(arm, name, pointer, seeds, store, raw)
                     problems += found
-                elif isinstance(part, dict) and isinstance(part.get("uri"), str) and not is_address(part["uri"]):
+                elif (
+                    name == "checkpoint"
+                    and isinstance(part, dict)
+                    and isinstance(part.get("uri"), str)
+                    and not is_address(part["uri"])
+                ):
                     arm, found = _file(arm, pointer)
                     problems += found
         filled.append(arm)
@@ -47,12 +57,17 @@ def _generation(
     if experiment is None:
         return arm, [Problem(f"{pointer}/experiment", "UNKNOWN_VALUE", f"there is no experiment {part['experiment']!r} here")]
     there = {each["name"]: each for each in experiment["spec"]["arms"]}
-    if part.get("arm") not in there:
+    if not isinstance(part.get("arm"), str) or part["arm"] not in there:
         message = f"{part['experiment']} has no arm {part.get('arm')!r}"
         return arm, [Problem(f"{pointer}/arm", "UNKNOWN_VALUE", message, nearest(str(part.get("arm")), list(there)))]
+    if name == "fork" and "uri" in (there[part["arm"]].get("checkpoint") or {}):
+        message = f"{part['arm']!r} of {experiment['id']} are weights from a file, which are judged and not trained on"
+        return arm, [Problem(f"{pointer}/arm", "CONTRADICTION", message)]
+    if part.get("generation") is not None and type(part["generation"]) is not int:
+        return arm, []  # told by the check of the spec
     uses = [use for use in store.uses_of(experiment["id"]) if use["arm"] == part["arm"] and use["kind"] != "evaluation"]
     last = max((use["generation"] for use in uses), default=0)
-    generation = part.get("generation") if type(part.get("generation")) is int else last
+    generation = last if part.get("generation") is None else part["generation"]
     keys, problems = {}, []
     for seed in seeds:
         use = next((use for use in uses if (use["seed"], use["generation"]) == (seed, generation)), None)
@@ -62,21 +77,33 @@ def _generation(
             problems.append(Problem(pointer, "UNKNOWN_VALUE", f"{message}: it has generations 0 to {last} with seeds {known}"))
         elif use["node_state"] != "SUCCEEDED" or not store.has_checkpoint(use["key"]):
             message = f"generation {generation} of {part['arm']!r}, seed {seed}, of {experiment['id']} has no checkpoint"
-            problems.append(Problem(pointer, "CONTRADICTION", f"{message} (it is {use['node_state'].lower()})"))
+            message += f" (it is {use['node_state'].lower()}): post its arm in this experiment, and refer to it there"
+            problems.append(Problem(pointer, "CONTRADICTION", message))
         else:
             keys[str(seed)] = use["key"]
     theirs = {each: there[part["arm"]].get(each) or experiment["spec"][each] for each in ("data", "model")}
     filled = arm | {name: part | {"generation": generation, "keys": keys}}
-    return (filled | theirs if name == "checkpoint" else filled), problems + _other_network(arm, name, pointer, theirs, raw)
+    if name == "fork":
+        mine = {"model": arm.get("model") or raw.get("model") or {"name": "resnet-digits"}}
+        return filled, problems + _others(pointer, mine, theirs, "the generation is of another")
+    own = {each: arm[each] for each in theirs if arm.get(each) is not None}
+    return filled | theirs, problems + _others(
+        f"/{pointer.split('/', 2)[1]}/{pointer.split('/')[2]}", own, theirs, "it was trained with another"
+    )
 
 
-def _other_network(arm: dict[str, Any], name: str, pointer: str, theirs: dict[str, Any], raw: dict[str, Any]) -> list[Problem]:
-    mine = arm.get("model") or raw.get("model") or {}
-    if name != "fork" or not isinstance(mine, dict) or mine.items() <= theirs["model"].items():
-        return []
-    return [
-        Problem(pointer, "CONTRADICTION", f"the generation is of another network: give the arm the model {theirs['model']}")
-    ]
+def _others(pointer: str, mine: dict[str, Any], theirs: dict[str, Any], what: str) -> list[Problem]:
+    """What of `mine` is not the earlier experiment's; a part that cannot be read is told elsewhere."""
+    problems = []
+    for name, part in mine.items():
+        try:
+            same = _PARTS[name].validate_json(json.dumps(part)) == _PARTS[name].validate_json(json.dumps(theirs[name]))
+        except ValidationError:
+            continue
+        if not same:
+            message = f"{what} {name}: leave it out, or give {theirs[name]}"
+            problems.append(Problem(f"{pointer}/{name}" if what.startswith("it") else pointer, "CONTRADICTION", message))
+    return problems
 
 
 def _file(arm: dict[str, Any], pointer: str) -> tuple[dict[str, Any], list[Problem]]:
@@ -103,5 +130,7 @@ def digest_of(path: Path) -> str:
     """sha256 of a file, or of the weights in a folder of ours. Raises OSError or BadCheckpoint."""
     if path.is_dir():
         return checkpoint.read_manifest(path).weights_sha256
+    if not path.is_file():  # a pipe would be read for ever
+        raise FileNotFoundError("it is no file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -96,7 +96,7 @@ def expand(raw: dict[str, Any], refused: Collection[str] = ()) -> tuple[dict[str
         return raw, here, [Problem("/search/arm", "UNKNOWN_VALUE", message, nearest(search.arm, names))]
     if not isinstance(method := arms[index].get("method"), dict):
         return raw, here, [Problem("/search/arm", "CONTRADICTION", f"{search.arm!r} has no method to tune: name another arm")]
-    if method.get("name") not in refused and (problems := _space_problems(search, method)):
+    if str(method.get("name")) not in refused and (problems := _space_problems(search, method)):
         return raw, here, problems
     trials = [_trial(raw, arms[index], search, number) for number in range(search.trials)]
     names = [trial["name"] for trial in trials]
@@ -128,7 +128,8 @@ def _evaluations(given: Any, arm: str, trials: list[str], evaluator: Any) -> Any
     told = []
     for each in given:
         if isinstance(each, dict) and isinstance(named := each.get("arms"), list) and arm in named:
-            each = each | {"arms": [name for one in named for name in (trials if one == arm else [one])]}
+            at = named.index(arm)
+            each = each | {"arms": [*named[:at], *trials, *(one for one in named[at + 1 :] if one != arm)]}
         told.append(each)
     return [*told, {"evaluator": evaluator, "on": ["every"], "arms": trials}]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from evaluators import TransferEvaluator
+from evaluators import EvaluatorSpec, TransferEvaluator
 from orchestrator import metrics
 from orchestrator.problems import Problem, nearest
 from orchestrator.search import Search
@@ -40,14 +40,58 @@ def search_problems(raw: dict[str, Any]) -> Iterator[Problem]:
     if isinstance(resources, dict) and type(workers := resources.get("workers")) is int and workers > 1:
         message = f"a trial is trained by one worker, got {workers}: use 1, trials run beside each other"
         yield Problem("/resources/workers", "CONTRADICTION", message)
+    yield from _listed_problems(search, raw, trials)
     yield from _rung_problems(search, raw, trials)
     yield from _split_problems(search, raw, trials)
     yield from _score_problems(search)
 
 
+def _listed_problems(search: Search, raw: dict[str, Any], trials: list[dict[str, Any]]) -> Iterator[Problem]:
+    """Of trials that were written out before: what a search that drew them would not have written."""
+    again = "leave search.arms out, and the trials are drawn again"
+    if len(set(search.arms)) < len(search.arms):
+        yield _contradiction("arms", f"a trial stands here for the second time: {again}")
+    if wrong := [trial["name"] for trial in trials if not isinstance(trial.get("method"), dict) or trial.get("checkpoint")]:
+        yield _contradiction("arms", f"{wrong[0]!r} is not trained, so it is no trial: {again}")
+    if wrong := [trial["name"] for trial in trials if (trial.get("fork") or {}).get("experiment")]:
+        yield _contradiction(
+            "arms", f"{wrong[0]!r} goes on from an earlier experiment, which a trial cannot: leave its fork out"
+        )
+    lengths = {
+        json.dumps((trial.get("train") or raw.get("train") or {}).get("generations"))
+        for trial in trials
+        if _train_is_read(trial, raw)
+    }
+    if len(lengths) > 1:
+        yield _contradiction("arms", f"the trials have {' and '.join(sorted(lengths))} generations: give all as many")
+    objective = json.loads(search.objective.evaluator.model_dump_json())
+    judged = raw["evaluations"] if isinstance(raw.get("evaluations"), list) else []
+    whole = len(trials) == len(search.arms) == search.trials
+    if whole and not any(_judges(each, objective, search.arms) for each in judged):
+        yield _contradiction("objective", f"no evaluation measures it after every generation of every trial: {again}")
+
+
+def _train_is_read(trial: dict[str, Any], raw: dict[str, Any]) -> bool:
+    return isinstance(trial.get("train") or raw.get("train") or {}, dict)
+
+
+def _judges(evaluation: Any, objective: dict[str, Any], trials: tuple[str, ...]) -> bool:
+    """Whether the evaluation is the objective, on every generation of all `trials`."""
+    if not isinstance(evaluation, dict) or evaluation.get("on") != ["every"]:
+        return False
+    arms = evaluation.get("arms")
+    named = set(trials) <= {arm for arm in arms if isinstance(arm, str)} if isinstance(arms, list) else arms is None
+    try:
+        written = _EVALUATOR.validate_json(json.dumps(evaluation.get("evaluator")))
+    except ValidationError:
+        return False
+    return named and json.loads(written.model_dump_json()) == objective
+
+
 def _rung_problems(search: Search, raw: dict[str, Any], trials: list[dict[str, Any]]) -> Iterator[Problem]:
     usual = TrainSettings.model_fields["generations"].default
-    given = [(trial.get("train") or raw.get("train") or {}).get("generations", usual) for trial in trials[:1]]
+    trains = [trial.get("train") or raw.get("train") or {} for trial in trials[:1]]
+    given = [train.get("generations", usual) for train in trains if isinstance(train, dict)]
     for generations in given:
         if type(generations) is int and search.early_stop and 1 < generations <= search.early_stop.min_generations:
             message = f"no generation is left to save after {search.early_stop.min_generations}: the last of {generations} is"
@@ -102,11 +146,12 @@ def _score_problems(search: Search) -> Iterator[Problem]:
 def _share(settings: Any) -> float | None:
     """What the data holds out; None where that cannot be read."""
     share = settings.get("holdout", 0.0) if isinstance(settings, dict) else None
-    return float(share) if isinstance(share, int | float) else None
+    return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else None
 
 
 def _contradiction(where: str, message: str) -> Problem:
     return Problem(f"/search/{where}", "CONTRADICTION", message)
 
 
+_EVALUATOR: TypeAdapter[Any] = TypeAdapter(EvaluatorSpec)
 _SEARCH: TypeAdapter[Search | None] = TypeAdapter(Search | None)

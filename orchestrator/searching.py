@@ -14,7 +14,7 @@ def search(attempt: Attempt, trials: Trials) -> None:
     """Trains and judges the trials of a search as far as they are worth it; what they have in common is there already."""
     if attempt.stopping.is_set():
         return
-    legs = Legs(trials, attempt.done, attempt.failed, partial(objectives, attempt, trials), attempt.claim)
+    legs = Legs(trials, attempt.done, attempt.failed, partial(objectives, attempt, trials), attempt.claim, attempt.put_back)
     if not legs.over:
         calls = ray_search.Calls(
             work=partial(_work, attempt),

@@ -64,7 +64,11 @@ class Weights(_Part):
 
 Checkpoint = Annotated[
     Annotated[Committed, Tag("committed")] | Annotated[Weights, Tag("weights")],
-    Discriminator(lambda value: "weights" if "uri" in (value if isinstance(value, dict) else vars(value)) else "committed"),
+    Discriminator(
+        lambda value: (
+            "weights" if "uri" in (value if isinstance(value, dict) else getattr(value, "__dict__", ())) else "committed"
+        )
+    ),
 ]
 
 

@@ -9,7 +9,9 @@ from orchestrator.spec import ExperimentSpec
 def epochs(spec: ExperimentSpec, plan: Plan) -> dict[str, int]:
     """`shared`: of every generation once. `separate`: of every network that is asked for, trained from its initialisation."""
     of_arm = {arm.name: spec.train_of(arm).epochs for arm in spec.arms if arm.method is not None}
-    generations = [node for node in plan.nodes.values() if node.kind == "generation" and node.arm in of_arm]
+    generations = [
+        node for node in plan.nodes.values() if node.kind == "generation" and node.arm in of_arm and not node.elsewhere
+    ]
     return {
         "separate": sum(count * of_arm[arm] for arm, count in separate(spec, plan).items()),
         "shared": sum(of_arm[node.arm] for node in generations),

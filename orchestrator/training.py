@@ -15,7 +15,6 @@ log = logging.getLogger("relearn.driver")
 
 def train(attempt: Attempt, leave_out: Collection[str]) -> None:
     """Trains every generation that is not done, but for those to `leave_out`."""
-    lost: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
     todo = {key for key, node in attempt.plan.nodes.items() if node.kind == "generation"} - attempt.done - attempt.failed.keys()
     for key in [key for key in attempt.plan.nodes if key in todo]:
         if attempt.finished_on_disk(key) and attempt.claim(key):
@@ -23,39 +22,71 @@ def train(attempt: Attempt, leave_out: Collection[str]) -> None:
     todo -= attempt.done | set(leave_out)
     if not todo:
         return
-    lanes = ray_train.Lanes(
-        attempt.name,
-        _lane_count(attempt, planning.segments(attempt.plan, todo)),
-        attempt.spec.resources,
-        attempt.settings.storage,
-        on_lane_lost=lambda lane, why: lost.put((lane, why)),
-    )
-    if lanes.count == 0:
-        wanted = attempt.spec.resources
-        need = f"room for {wanted.workers} workers of {wanted.cpus} CPUs and {wanted.gpus:g} GPUs"
-        attempt.fail(todo, "NO_CAPACITY", f"the Ray cluster has no {need}")
-        return
-    lanes.start()
-    alive, in_flight = lanes.count, set[str]()
+    lanes: _Lanes | None = None
+    opened, in_flight = 0, set[str]()
     while not attempt.stopping.is_set():
         left = todo - attempt.done - attempt.failed.keys()
         if not left:
             break
-        for segment in planning.segments(attempt.plan, left - in_flight):
-            if (segment.parent is None or segment.parent in attempt.done) and attempt.claim_all(segment):
-                lanes.offer([task_of(attempt, segment)])
-                in_flight |= {node.key for node in segment.nodes}
-        for message in lanes.drain(timeout_s=0.5):
-            receive(attempt, message)
-        while not lost.empty():
-            lane, why = lost.get()
-            alive -= 1
-            if task := lanes.abandon(lane):
-                attempt.fail_first(task.keys, "WORKER_LOST", why)
-            if alive == 0:
-                attempt.fail(todo - attempt.done - attempt.failed.keys(), "WORKER_LOST", why)
-    if not attempt.stopping.is_set():
+        claimed = [
+            segment
+            for segment in planning.segments(attempt.plan, left - in_flight)
+            if (segment.parent is None or segment.parent in attempt.done) and attempt.claim_all(segment)
+        ]
+        if claimed and lanes is None:
+            count = _lane_count(attempt, planning.segments(attempt.plan, left))
+            if count == 0:
+                wanted = attempt.spec.resources
+                need = f"room for {wanted.workers} workers of {wanted.cpus} CPUs and {wanted.gpus:g} GPUs"
+                attempt.fail(left, "NO_CAPACITY", f"the Ray cluster has no {need}")
+                return
+            lanes = _Lanes(attempt, count, opened)
+            opened += 1
+        in_flight |= {node.key for segment in claimed for node in segment.nodes}
+        if lanes is not None and in_flight & left:
+            lanes.serve(claimed, left)
+        else:  # all that is left another experiment is at: it gets the room that our lanes would hold
+            if lanes is not None:
+                lanes.close()
+                lanes = None
+            attempt.stopping.wait(0.5)
+    if lanes is not None and not attempt.stopping.is_set():
         lanes.close()
+
+
+class _Lanes:
+    """The lanes of an attempt while it has work for them; opened again, they have another name."""
+
+    def __init__(self, attempt: Attempt, count: int, opened: int) -> None:
+        self._attempt, self._alive = attempt, count
+        self._lost: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._lanes = ray_train.Lanes(
+            f"{attempt.name}-again{opened}" if opened else attempt.name,
+            count,
+            attempt.spec.resources,
+            attempt.settings.storage,
+            on_lane_lost=lambda lane, why: self._lost.put((lane, why)),
+        )
+        self._lanes.start()
+
+    def serve(self, segments: list[Segment], left: set[str]) -> None:
+        """Offers `segments` and takes what the workers say; where all lanes are lost, what is `left` fails."""
+        attempt = self._attempt
+        if segments:
+            self._lanes.offer([task_of(attempt, segment) for segment in segments])
+        for message in self._lanes.drain(timeout_s=0.5):
+            receive(attempt, message)
+        while not self._lost.empty():
+            lane, why = self._lost.get()
+            self._alive -= 1
+            if task := self._lanes.abandon(lane):
+                attempt.fail_first(task.keys, "WORKER_LOST", why)
+            if self._alive == 0:
+                attempt.fail(left - attempt.done - attempt.failed.keys(), "WORKER_LOST", why)
+
+    def close(self) -> None:
+        """Lets the workers go home."""
+        self._lanes.close()
 
 
 def receive(attempt: Attempt, message: ray_board.Message) -> None:

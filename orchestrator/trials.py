@@ -6,7 +6,7 @@ comes to the same answer.
 
 import math
 import statistics
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator import halving
@@ -120,7 +120,7 @@ class Legs:
     """What is to be done next in a search, while it runs.
 
     `done` and `failed` are the driver's and change under it. `read` gives all objectives that are known, and `claim` the right
-    to make a node.
+    to make a node, which `put_back` gives up.
     """
 
     def __init__(
@@ -130,8 +130,10 @@ class Legs:
         failed: Collection[str],
         read: Callable[[], Values],
         claim: Callable[[str], bool],
+        put_back: Callable[[Iterable[str]], None],
     ) -> None:
-        self._trials, self._done, self._failed, self._read, self._claim = trials, done, failed, read, claim
+        self._trials, self._done, self._failed, self._read = trials, done, failed, read
+        self._claim, self._put_back = claim, put_back
         self._values = read()
         self._waiting: list[tuple[str, int, int]] = []
         """Trial, seed, and the generation to come to."""
@@ -181,9 +183,11 @@ class Legs:
         there = {*at_hand, *(node.generation for node in train)}
         known = {*self._values, *self._done, *busy}
         judge = [node for generation, node in objectives.items() if generation in there and node.key not in known]
-        blocked = next((node.key for node in (*train, *judge) if not self._claim(node.key)), None)
+        wanted = [node.key for node in (*train, *judge)]
+        blocked = next((key for key in wanted if not self._claim(key)), None)
         if blocked is None:
             return Leg(trial, seed, tuple(train), tuple(judge))
+        self._put_back(wanted[: wanted.index(blocked)])  # or two searches could wait for each other
         if blocked not in self._done:
             return None
         self._values = self._read()  # another experiment has made it meanwhile: look again at what is left

@@ -74,12 +74,14 @@ async def submit(
     home: Path = request.app.state.home
 
     def accept() -> tuple[Row, bool]:
-        posted = capsule.opened(raw) if capsule.is_capsule(raw) else None
-        spec = intake.read(posted.spec if posted else raw, store, catalogue.unchecked(home))
         digest = hashlib.sha256(text).hexdigest()
-        plan = planning.plan(spec)
-        kept = raw if posted else None
-        identity, new = store.submit(spec.name, spec.model_dump(mode="json"), plan, idempotency_key, digest, kept)
+        identity, new = store.answered(idempotency_key, digest), False
+        if identity is None:
+            posted = capsule.opened(raw) if capsule.is_capsule(raw) else None
+            spec = intake.read(posted.spec if posted else raw, store, catalogue.unchecked(home))
+            kept = raw if posted else None
+            resolved = spec.model_dump(mode="json")
+            identity, new = store.submit(spec.name, resolved, planning.plan(spec), idempotency_key, digest, kept)
         row = store.experiment(identity)
         assert row is not None
         return row, new

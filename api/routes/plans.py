@@ -39,7 +39,10 @@ async def plan(
     experiment is at, and what is left to do; `sharing` says why. `quote` has hours with their interval and basis, and is null
     where nobody has timed such work; `storage` is in bytes.
     """
-    raw = await run_in_threadpool(body.parse, await body.read(request, capsule.MAX_BYTES))
+    text = await body.read(request, capsule.MAX_BYTES)
+    if len(text) > body.MAX_BYTES and b'"relearn_capsule"' not in text:
+        raise body.too_large(body.MAX_BYTES)
+    raw = await run_in_threadpool(body.parse, text)
     service: Settings = request.app.state.service
 
     def answer() -> dict[str, Any]:

@@ -51,6 +51,11 @@ class Experiments(Database):
                     raise
         raise AssertionError("unreachable")
 
+    def answered(self, idempotency_key: str | None, body_sha256: str) -> str | None:
+        """The experiment that the same key and body were answered with before. Raises KeyReused."""
+        with self._engine.connect() as connection:
+            return _answered(connection, idempotency_key, body_sha256)
+
     def _submit(
         self,
         connection: sa.Connection,
@@ -61,17 +66,13 @@ class Experiments(Database):
         body_sha256: str,
         capsule: dict[str, Any] | None,
     ) -> tuple[str, bool]:
-        if key is not None:
-            earlier = connection.execute(sa.select(idempotency).where(idempotency.c.key == key)).one_or_none()
-            if earlier is not None and earlier.body_sha256 != body_sha256:
-                raise KeyReused(f"Idempotency-Key {key!r} came with another body before: send a new key")
-            if earlier is not None:
-                return str(earlier.experiment), False
+        if (earlier := _answered(connection, key, body_sha256)) is not None:
+            return earlier, False
         states, kept = _states(connection, list(plan.nodes))
         done = {each for each, state in states.items() if state == "SUCCEEDED"}
         lost = trained_again({node.key: node.parent for node in plan.nodes.values()}, done, kept)
         if gone := [plan.nodes[each].title for each in plan.nodes if each in lost and plan.nodes[each].elsewhere]:
-            message = f"the checkpoint of {', '.join(gone)} was removed: post the experiment it is of again, then this one"
+            message = f"the checkpoint of {', '.join(gone)} was removed: post its arm in this experiment, and refer to it there"
             raise InvalidSpec([Problem("/arms", "CONTRADICTION", message)])
         done -= lost
         counts = {
@@ -193,3 +194,12 @@ def _states(connection: sa.Connection, keys: list[str]) -> tuple[dict[str, str],
             found[row.key] = row.state
             kept |= {row.key} if row.checkpoint_uri is not None else set()
     return found, kept
+
+
+def _answered(connection: sa.Connection, key: str | None, body_sha256: str) -> str | None:
+    if key is None:
+        return None
+    earlier = connection.execute(sa.select(idempotency).where(idempotency.c.key == key)).one_or_none()
+    if earlier is not None and earlier.body_sha256 != body_sha256:
+        raise KeyReused(f"Idempotency-Key {key!r} came with another body before: send a new key")
+    return None if earlier is None else str(earlier.experiment)

@@ -169,6 +169,14 @@ class Nodes(Database):
         with self._writing.begin() as connection:
             return self._finish(connection, claim, {"state": "FAILED", "reason": reason, "message": message[:4000]})
 
+    def put_back(self, claims: Iterable[Claim]) -> None:
+        """Gives claims up before their work was done, for whoever comes first."""
+        with self._writing.begin() as connection:
+            for claim in claims:
+                held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state == "RUNNING")
+                free = {"state": "QUEUED", "owner": None, "fence": nodes.c.fence + 1}
+                connection.execute(sa.update(nodes).where(*held).values(free))
+
     def release(self, experiment: str, skipped: Iterable[str] = ()) -> None:
         """Puts the unfinished nodes of an ended experiment back: `skipped` as SKIPPED, the rest as QUEUED."""
         with self._writing.begin() as connection:

@@ -12,6 +12,12 @@ from orchestrator.store import Store
 from tests.e2e.test_service import end, in_epoch, long, spec, until
 from trainer.core import checkpoint, models
 
+pytestmark = [
+    pytest.mark.e2e,
+    # the clients of Ray and MLflow warn about their own internals
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
+]
+
 ACCURACY = {"evaluator": {"name": "accuracy"}}
 
 
@@ -62,13 +68,26 @@ def test_when_the_other_one_is_cancelled_the_waiting_one_trains_it(client: Clien
 
 def test_a_fork_goes_on_from_an_earlier_experiment(client: Client, store: Store, first: dict[str, Any]) -> None:
     raw = spec(name="later", seeds=[3], evaluations=[ACCURACY])
-    raw["train"] |= {"generations": 3}
+    raw["train"] |= {"generations": 3, "epochs": 5}  # of three epochs before
     fork = {"experiment": first["id"], "arm": "seal", "generation": 1}
     raw["arms"] = [{"name": "late-llf", "method": {"name": "llf"}, "fork": fork}]
     posted = client.submit(raw)
     assert posted["plan"]["generation"] == {"requested": 2, "unique": 2, "cached": 1}
     assert end(client, posted["id"])["state"] == "SUCCEEDED"
     assert makers(store, posted["id"]) == {1: first["id"], 2: posted["id"]}
+    (key,) = (use["key"] for use in store.uses_of(posted["id"]) if (use["kind"], use["generation"]) == ("generation", 2))
+    rows = [row for row in store.epochs_of(posted["id"], "late-llf", 3) if row["key"] == key]
+    assert [(row["generation"], row["epoch"]) for row in rows] == [(2, epoch) for epoch in range(5)]
+
+
+def test_the_same_work_twice_at_once_on_a_full_cluster_is_done_once(client: Client, store: Store) -> None:
+    """The first fills both CPUs; the second holds none while it waits."""
+    raw = spec(name="twice", arms=spec()["arms"][:1], seeds=[91, 92, 93], evaluations=[ACCURACY])
+    both = [client.submit(raw)["id"] for _ in range(2)]
+    for identity in both:
+        assert end(client, identity)["state"] == "SUCCEEDED"
+    one, other = (store.nodes_of(identity) for identity in both)
+    assert {key: row["made_by"] for key, row in one.items()} == {key: row["made_by"] for key, row in other.items()}
 
 
 def test_checkpoints_are_judged_without_training(

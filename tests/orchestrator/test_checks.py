@@ -318,7 +318,7 @@ def test_what_stands_twice_is_named(pointer: str, given: object, repeated: list[
         (
             [("/evaluations/0/on", ["first", 8])],
             "/evaluations/0/on/1",
-            "there is no generation 8: the last of 8 is 7",
+            "'normal' has no generation 8: its last is 7",
         ),
         ([("/train/generations", 1000), ("/seeds", list(range(100)))], "", "300000 generations are asked for"),
     ],

@@ -13,6 +13,7 @@ from torch import distributed
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from orchestrator import driver
+from orchestrator import plan as planning
 from orchestrator.attempt import Attempt
 from orchestrator.ray_board import Board, EpochDone, LaneReady, Resumed, SegmentFailed, Task
 from orchestrator.ray_train import serve
@@ -75,6 +76,39 @@ def test_a_resume_that_is_not_bit_for_bit_is_told_with_the_next_epoch(store: Sto
         receive(attempt, message)
     said = "resumed after epoch 2 with other threads, device or torch: not bit for bit"
     assert {(row["epoch"], *row["warnings"]) for row in store.warnings_of(experiment)} == {(2, said)}
+
+
+def test_two_experiments_that_fail_each_others_work_do_not_wait_for_each_other(store: Store) -> None:
+    """One trains seed 0, the other seed 1, and both diverge: each must be free to fail what the other left behind."""
+    raw = small(seeds=[0, 1], evaluations=[])
+    both = []
+    for _ in range(2):
+        experiment, _ = store.submit("small", resolved(raw), planned(raw))
+        assert store.start_attempt(experiment, "STARTING") == 1
+        both.append(Attempt(Settings.from_environment(), experiment, 1))
+    for attempt, seed in zip(both, (0, 1), strict=True):
+        chain = [each for each in planning.segments(attempt.plan, set(attempt.plan.nodes)) if each.nodes[0].seed == seed]
+        assert all(attempt.claim_all(each) for each in chain)
+        attempt.fail_first([chain[0].nodes[0].key], "DIVERGED", "the loss became nan")
+    for attempt, seed in zip(both, (1, 0), strict=True):
+        for each in planning.segments(attempt.plan, set(attempt.plan.nodes)):
+            if each.nodes[0].seed == seed:
+                assert attempt.claim_all(each)
+                attempt.put_back([node.key for node in each.nodes])
+
+
+def test_a_segment_is_claimed_as_a_whole_or_not_at_all(store: Store) -> None:
+    raw = small(arms=small()["arms"][:1], train=small()["train"] | {"generations": 3}, evaluations=[])
+    both = []
+    for _ in range(2):
+        experiment, _ = store.submit("small", resolved(raw), planned(raw))
+        assert store.start_attempt(experiment, "STARTING") == 1
+        both.append(Attempt(Settings.from_environment(), experiment, 1))
+    (segment,) = planning.segments(both[0].plan, set(both[0].plan.nodes))
+    last = segment.nodes[-1].key
+    assert both[0].claim(last)
+    assert not both[1].claim_all(segment)
+    assert {row["key"]: row["state"] for row in both[1].nodes().values() if row["state"] == "RUNNING"} == {last: "RUNNING"}
 
 
 RUN_UNDER = """

@@ -208,3 +208,88 @@ def test_a_table_names_what_the_experiment_has(store: Store) -> None:
     ):
         assert problems(small(tables=[wrong]), store) == [where]
     assert problems(small(tables=[table(), table()]), store) == [("/tables/1/name", "DUPLICATE")]
+
+
+# --- specs that are wrong in unusual places ---
+
+
+def test_a_fork_of_an_arm_that_begins_later_is_refused_and_words_skip_what_it_has_not(store: Store, done: str) -> None:
+    """The first arm has rows from generation 1 on, because generation 0 is the earlier experiment's."""
+    outside = {"name": "b", "method": {"name": "llf"}, "fork": {"experiment": done, "arm": "seal", "generation": 1}}
+    inside = {"name": "c", "method": {"name": "llf"}, "fork": {"arm": "b", "generation": 0}}
+    train = small()["train"] | {"generations": 4}
+    assert problems(small(train=train, arms=[outside, inside]), store) == [("/arms/1/fork/generation", "CONTRADICTION")]
+    every = [{"evaluator": {"name": "accuracy"}, "on": ["first", "every"]}]
+    plan = planning.plan(intake.read(small(train=train, arms=[outside], evaluations=every), store))
+    assert [use.generation for use in plan.uses if use.kind == "evaluation"] == [1, 2, 3]
+    zero = [{"evaluator": {"name": "accuracy"}, "on": [0]}]
+    assert problems(small(train=train, arms=[outside], evaluations=zero), store) == [("/evaluations/0/on/0", "CONTRADICTION")]
+
+
+def test_forks_hundreds_deep_are_planned_in_any_order(store: Store) -> None:
+    arms = [{"name": "a0", "method": {"name": "normal"}}]
+    arms += [{"name": f"a{i}", "method": {"name": "llf"}, "fork": {"arm": f"a{i - 1}", "generation": 0}} for i in range(1, 400)]
+    spec = intake.read(small(arms=arms[::-1], evaluations=[]), store)
+    assert planning.plan(spec).counts("generation") == {"requested": 800, "unique": 3}
+
+
+def test_a_fork_from_weights_in_a_file_is_refused_also_where_an_earlier_experiment_judged_them(
+    store: Store, tmp_path: Path
+) -> None:
+    raw = judged(uri=str(weights(tmp_path / "a.pt")))
+    spec = intake.read(raw, store)
+    plan = planning.plan(spec)
+    experiment, _ = store.submit("there", json.loads(spec.model_dump_json()), plan)
+    key = node(plan, "there", 0, "checkpoint").key
+    store.finish_generation(claimed(store, key, experiment), "by", "mlflow://a", HASH)
+    arm = {"name": "on", "method": {"name": "llf"}, "fork": {"experiment": experiment, "arm": "there", "generation": 0}}
+    assert problems(small(arms=[arm]), store) == [("/arms/0/fork/arm", "CONTRADICTION")]
+
+
+def test_a_committed_arm_has_the_data_and_model_that_it_was_trained_with(store: Store, done: str) -> None:
+    arm = {"name": "there", "checkpoint": {"experiment": done, "arm": "seal"}}
+    other = arm | {"data": {"name": "digits"}}
+    assert [code for _, code in problems(small(arms=[other]), store)] == ["CONTRADICTION"]
+    same = arm | {"model": {"name": "resnet-digits", "width": 4}}
+    assert intake.read(small(arms=[same]), store).arms[0].model == models.DigitsResNet(width=4)
+    usual = {"name": "on", "method": {"name": "llf"}, "fork": {"experiment": done, "arm": "seal", "generation": 0}}
+    without = {key: value for key, value in small(arms=[usual]).items() if key != "model"}  # its width would be 16
+    assert problems(without, store) == [("/arms/0/fork", "CONTRADICTION")]
+
+
+def test_a_checkpoint_is_one_row_whatever_the_generations_of_the_experiment(store: Store, done: str) -> None:
+    raw = judged(experiment=done, arm="seal", generation=1)
+    raw["train"] = small()["train"] | {"generations": 1}
+    raw["evaluations"] = [{"evaluator": {"name": "accuracy"}, "on": [1]}]
+    assert planning.plan(intake.read(raw, store)).counts("evaluation") == {"requested": 1, "unique": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tables": [table(published=[[[1.0]]])]},
+        {"tables": [table(published=[[[]]])]},
+        {"tables": [table(published=[[10**400]])]},
+        {"arms": [{"name": "a", "checkpoint": "x"}]},
+        {"arms": [{"name": "a", "checkpoint": {"uri": "a\u0000b"}}]},
+        {"arms": [{"name": "a", "checkpoint": {"uri": "/dev/zero"}}]},
+        {"arms": [{"name": "a", "method": {"name": "llf"}, "fork": {"uri": "/tmp/x"}}]},
+        {"tables": [table()], "evaluations": [{"evaluator": "accuracy"}]},
+        {"tables": [table()], "evaluations": [{"evaluator": {"name": []}}]},
+        {"train": "x", "search": {"arm": "seal", "space": {"ascent_scale": {"choice": [1]}}, "trials": 1}},
+        {"arms": [{"name": "seal", "method": {"name": []}}], "search": {"arm": "seal", "space": {}, "trials": 1}},
+        {
+            "data": {"name": "digits", "holdout": 10**400},
+            "search": {"arm": "seal", "space": {"ascent_scale": {"choice": [1]}}, "trials": 1},
+        },
+    ],
+    ids=lambda changes: json.dumps(changes)[:60],
+)
+def test_what_is_wrong_in_an_unusual_place_is_a_problem_and_no_crash(store: Store, changes: dict[str, Any]) -> None:
+    assert problems(small(**changes), store)
+
+
+def test_a_reference_of_a_wrong_type_is_a_problem(store: Store, done: str) -> None:
+    for part in ("fork", "checkpoint"):
+        arm = {"name": "a", "method": {"name": "llf"}, part: {"experiment": done, "arm": [], "generation": True}}
+        assert problems(small(arms=[arm]), store)

@@ -38,7 +38,7 @@ class Desk:
         return key not in self.elsewhere and key not in self.done
 
     def legs(self) -> Legs:
-        return Legs(self.trials, self.done, self.failed, lambda: dict(self.values), self.claim)
+        return Legs(self.trials, self.done, self.failed, lambda: dict(self.values), self.claim, lambda _: None)
 
     def common(self) -> None:
         """Trains what trials share, as the lanes do."""
