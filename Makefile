@@ -1,4 +1,4 @@
-# make demo | test | check | install | up. Needs Python 3.11 to 3.13 and make, nothing else.
+# make demo | test | test-long | check | install | up. Needs Python 3.11 to 3.13 and make, nothing else.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$each && break; done)
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 SOURCES := trainer evaluators orchestrator api tests benchmarks examples
 
-.PHONY: demo up test check install
+.PHONY: demo up test test-long check install
 demo: install
 	$(BIN)/relearn run examples/digits.json
 
@@ -15,7 +15,10 @@ up: install
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not e2e"
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m e2e
+	$(BIN)/python -m pytest -m "e2e and not long"
+
+test-long: install
+	$(BIN)/python -m pytest -m long
 
 check: install
 	$(BIN)/ruff format --check $(SOURCES)

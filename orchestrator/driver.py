@@ -40,6 +40,7 @@ def run(attempt: Attempt) -> None:
     attempt.committer.finish()
     if attempt.stopping.is_set():
         return
+    attempt.stopping.set()  # the work is done: from here on nothing may end this process before it has cleaned up
     excused = trials.excused(attempt.plan, attempt.failed, searching.objectives(attempt, trials)) if trials else set()
     _conclude(attempt, excused)
     _clean_up(attempt)
@@ -82,6 +83,8 @@ def _tend(attempt: Attempt) -> None:
     """Says that this attempt lives; leaves at once when a later attempt has taken over."""
     while not attempt.stopping.is_set():
         state = attempt.store.heartbeat(attempt.experiment, attempt.number)
+        if attempt.stopping.is_set():
+            return
         if state is None or state in TERMINAL:
             os._exit(3)  # at once, whatever the other threads are at
         if state == "CANCELLING":

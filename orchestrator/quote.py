@@ -18,8 +18,9 @@ from orchestrator.work import JudgementKind, StepKind, Work
 HOUR_S = 3600.0
 BASIS = (
     "hours of a lane (its workers together) or of an evaluation at work. A part's p10, p50 and p90 are those of the observed "
-    "seconds per unit (8 of 10 further units lie between p10 and p90; wider where few were observed), times its units; totals "
-    "add up the parts as if all were slow or fast together. Starting Ray's workers, committing checkpoints and waiting for "
+    "seconds per unit (8 of 10 further units of the generations that were timed lie between p10 and p90, wider where few were "
+    "observed; from one generation it does not contain what differs between runs), times its units; totals add up the parts as "
+    "if all were slow or fast together. Starting Ray's workers, committing checkpoints and waiting for "
     "other experiments are not in it"
 )
 
@@ -115,13 +116,13 @@ def _total(parts: Collection[_Part]) -> Interval | None:
 
 
 def _gpu_hours(training: Collection[_Part], evaluation: Collection[_Part], resources: Resources) -> Interval | None:
-    """Hours times GPUs, of which training takes those of all workers of a lane."""
+    """Hours times GPUs, of which training takes those of all workers of a lane; None where nothing is known."""
     found = [
         each * (resources.gpus * many)
         for parts, many in ((training, resources.workers), (evaluation, 1))
-        if (each := _total(parts))
+        if parts and (each := _total(parts)) is not None
     ]
-    return total(found) if found else None
+    return None if (training or evaluation) and not found else total(found)
 
 
 def _wall(

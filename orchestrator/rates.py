@@ -16,7 +16,7 @@ _T90 = (3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415)
 
 @dataclass(frozen=True)
 class Interval:
-    """In 8 of 10 cases the next lies between `p10` and `p90`; both are None where one sample says nothing of the spread."""
+    """8 of 10 further samples of what was timed lie between `p10` and `p90`; both are None where there is only one sample."""
 
     p10: float | None
     p50: float
@@ -34,8 +34,10 @@ class Interval:
 def interval(samples: Sequence[float]) -> Interval:
     """The interval in which one further sample is to be expected, around their median.
 
-    From 9 samples on its ends are at the ranks 0.1 (n + 1) and 0.9 (n + 1), which is exact whatever the distribution. Of 2 to
-    8 samples the logarithms are taken as normal: mean -+ t s sqrt(1 + 1/n). Samples are positive.
+    From 9 samples on its ends are at the ranks 0.1 (n + 1) and 0.9 (n + 1), whatever the distribution. Of 2 to 8 samples the
+    logarithms are taken as normal: mean -+ t s sqrt(1 + 1/n). Both are for exchangeable samples; epochs of one generation are
+    more alike than those of several, so what differs between runs is in it only as far as several were timed. Samples are
+    positive.
     """
     middle = statistics.median(samples)
     if len(samples) >= ENOUGH:

@@ -1,9 +1,10 @@
 """What a plan does not have to do again and why, in sentences with counts; the most valuable first."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator import totals
 from orchestrator.plan import Node, Plan
 from orchestrator.spec import ExperimentSpec
 from orchestrator.store import Standing
@@ -57,13 +58,37 @@ def sharing(
             what = str(node.evaluator["name"]) if node.evaluator is not None else ""
             group = elsewhere.setdefault((maker, node.arm, what, key in cached), _Group(set(), set()))
             group.add(node, 1, epochs)
-    found = [_entry(_common(spec, work, arms, group), group, judgement=False) for arms, group in trained.items()]
+    found = [*_own_runs(spec, plan, work)]
+    found += [_entry(_common(spec, work, arms, group), group, judgement=False) for arms, group in trained.items()]
     for arms, group in judged.items():
         why = f"{counted(group.nodes, 'evaluation')} less, because {_listed(arms)} share what is judged"
         found.append(_entry(why, group, judgement=True))
     for (maker, arm, what, done), group in elsewhere.items():
         found.append(_entry(_elsewhere(maker, arm, what, done, group), group, judgement=bool(what)))
     return sorted(found, key=lambda each: (-each["epochs"], -each["generations"], -each["evaluations"]))
+
+
+def _own_runs(spec: ExperimentSpec, plan: Plan, work: Work) -> Iterator[dict[str, Any]]:
+    """What the networks save that an arm is asked for on the way of its own run, as `totals.separate` counts them."""
+    lengths: dict[tuple[str, int], int] = {}
+    for use in plan.uses:
+        if use.kind == "generation" and work.arm(use.arm).method is not None:
+            at = use.arm, use.seed
+            lengths[at] = max(use.generation + 1, lengths.get(at, 0))
+    less = totals.separate(spec, plan)
+    for (arm, _), length in lengths.items():
+        less[arm] -= length
+    saved = +less  # of an arm that runs further than it is asked for, nothing
+    if not saved:
+        return
+    generations, epochs = saved.total(), sum(count * work.epochs(arm) for arm, count in saved.items())
+    its = "its" if len(saved) == 1 else "their"
+    seeds = f" with {len(spec.seeds)} seeds" if len(spec.seeds) > 1 else ""
+    why = (
+        f"networks of {_listed(tuple(saved))} after fewer generations are the beginning of {its} own longer run: "
+        f"{counted(generations, 'generation')} saved{seeds}"
+    )
+    yield {"why": why, "epochs": epochs, "generations": generations, "evaluations": 0}
 
 
 def _entry(why: str, group: _Group, *, judgement: bool) -> dict[str, Any]:

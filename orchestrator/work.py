@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from evaluators import AnyEvaluator, EvaluatorSpec
+from evaluators import EVALUATORS, AnyEvaluator, EvaluatorSpec, TransferEvaluator
 from orchestrator.extents import Extents, extents
 from orchestrator.plan import Node
 from orchestrator.spec import Arm, ExperimentSpec, Resources
@@ -57,6 +57,8 @@ class JudgementKind:
     target: str
     device: Device
     threads: int
+    trained_on: str
+    """The settings of the network's training data as canonical JSON; empty for an evaluator that transfers and reads none."""
     shown: str = field(default="", compare=False)
     """The settings that are not at their default, for people."""
 
@@ -150,7 +152,9 @@ def judgement(spec: ExperimentSpec, arm: Arm, name: str, version: int, settings:
     evaluator = _canonical({"name": name, "version": version, "settings": settings})
     resources = spec.resources
     whole = target.replace(".partial", "")
-    return JudgementKind(evaluator, model_of(spec, arm), whole, device_of(resources), resources.threads)
+    transfers = issubclass(EVALUATORS.get(name, TransferEvaluator), TransferEvaluator)
+    trained_on = "" if transfers else _settings(spec.data_of(arm))
+    return JudgementKind(evaluator, model_of(spec, arm), whole, device_of(resources), resources.threads, trained_on)
 
 
 def model_of(spec: ExperimentSpec, arm: Arm) -> str:

@@ -6,13 +6,16 @@ from typing import Any
 
 Spec = dict[str, Any]
 _PARTS = ("data", "model", "train")
+_OF_DATA = ("lr", "schedule")
+"""Of a recipe, what a named one would decide for the paper's data alone."""
 
 
 def composed(parts: Mapping[str, Spec]) -> Spec:
     """The spec that asks for all that `parts`, by name of the preset, ask for. Its own data, model and recipe are the first's.
 
-    An arm of a part that has others carries them itself, of the recipe what differs. Raises ValueError where two parts use one
-    name for arms with different settings.
+    An arm of a part that has others carries them itself, of the recipe what differs, and with data of its own always the
+    learning rate and the schedule: another named recipe of the whole then says nothing of them. Raises ValueError where two
+    parts use one name for arms with different settings.
     """
     first = next(iter(parts.values()))
     common = {part: first[part] for part in _PARTS}
@@ -49,7 +52,8 @@ def _written(spec: Spec, arm: Spec, common: Spec, name: str) -> Spec:
     train = spec["train"] | arm.get("train", {})
     if missing := common["train"].keys() - train.keys():
         raise ValueError(f"the recipe of {name} must say {', '.join(sorted(missing))}, which would else be another preset's")
-    if differing := {key: value for key, value in train.items() if value != common["train"].get(key)}:
+    kept = _OF_DATA if "data" in own else ()
+    if differing := {key: value for key, value in train.items() if key in kept or value != common["train"].get(key)}:
         own["train"] = differing
     return {key: value for key, value in arm.items() if key not in _PARTS} | own
 

@@ -61,13 +61,13 @@ _WORDS = {
     " after 1, 2, 4 and 10 generations": " over generations",
 }
 _NOTES = [
-    "Shows the mechanism on real digits, with labels made wrong on purpose: the numbers are not the paper's, nor evidence for "
-    "them.",
-    "In small: a tenth of the epochs, 10 generations become 4 and 11 become 6, S is 2 instead of 0.01 (a much shorter ascent "
-    "must step further to forget), the learning rate is 0.05, and small ResNets stand for the paper's networks.",
+    "The preset shows the mechanism on real digits, with labels made wrong on purpose: the numbers are not the paper's, nor "
+    "evidence for them.",
+    "The preset's epochs are a tenth of the paper's, its generations 4 for 10 and 6 for 11, its S is 2 instead of 0.01 (a much "
+    "shorter ascent must step further to forget), its learning rate 0.05, and small ResNets stand for the paper's networks.",
 ]
-_TRANSFER_NOTE = "Targets are the same digits in another look, or half of their classes: not other images."
-_FEW_SHOT_NOTE = "Episodes that adapt BatchNorm too are 20 of 10 epochs; the paper's are 600 of 100."
+_TRANSFER_NOTE = "The preset's targets are the same digits in another look, or half of their classes: not other images."
+_FEW_SHOT_NOTE = "The preset's episodes that adapt BatchNorm too are 20 of 10 epochs; the paper's are 600 of 100."
 
 
 def twin(spec: Spec, seeds: list[int]) -> Spec:

@@ -84,14 +84,21 @@ def _qualified(lines: list[Line]) -> list[Line]:
 def _default(sources: list[Source]) -> Iterator[Layout]:
     evaluators = dict.fromkeys(name for source in sources for name in source.evaluators)
     for evaluator in evaluators:
-        if evaluator == "training" and "accuracy" in evaluators:
-            continue  # the accuracy of a generation's last epoch is that of its checkpoint
         measured = [source for source in sources if evaluator in source.evaluators]
+        if evaluator == "training" and all(map(_told_by_accuracy, measured)):
+            continue  # the accuracy of a generation's last epoch is that of its checkpoint
         columns = tuple(_columns(measured, evaluator))
         lines = _qualified([line for source in measured for line in _lines(source, evaluator, columns)])
         if lines and columns:
             caption = f"{evaluator} after the last judged generation of each arm"
             yield Layout(evaluator, caption, "rows", tuple(lines), columns)
+
+
+def _told_by_accuracy(source: Source) -> bool:
+    """Whether the last generation of every arm that is trained is judged by `accuracy` too."""
+    trained = [arm for arm in source.arms if source.judged(arm, "training")]
+    last = all(source.last_generation(arm) in source.judged(arm, "accuracy") for arm in trained)
+    return last and "accuracy" in source.evaluators
 
 
 def _columns(sources: list[Source], evaluator: str) -> Iterator[Axis]:
@@ -109,7 +116,10 @@ def _columns(sources: list[Source], evaluator: str) -> Iterator[Axis]:
 
 
 def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[Line]:
-    """Generation 0 of arms that go beyond it, once for all that share it; then each arm after its last judged generation."""
+    """Generation 0 of arms that go beyond it, once for all that share it; then each arm after its last judged generation.
+
+    Where that is another one on some data set, an arm has a line for each.
+    """
     judged = {arm: source.judged(arm, evaluator) for arm in source.arms}
     shared: dict[frozenset[str], list[str]] = {}
     for arm, generations in judged.items():
@@ -123,6 +133,9 @@ def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[
             yield _line(source, "generation 0" if len(shared) == 1 else f"generation 0 of {of}", arms[0], 0)
     for arm, generations in judged.items():
         if generations:
+            lasts = {max(source.judged(arm, evaluator, column.dataset), default=0) for column in columns}
+            for earlier in sorted(lasts - {0, generations[-1]}):
+                yield _line(source, f"{arm}, generation {earlier}", arm, earlier)
             yield _line(source, arm, arm, generations[-1])
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from orchestrator.layout import Cell
 from orchestrator.report.model import Series
-from orchestrator.report.source import Source
+from orchestrator.report.source import Sample, Source
 from orchestrator.report.statistics import mean
 
 MOST_LINES = 12
 """More lines than this cannot be told apart: the first are drawn, and the caption says so."""
 MOST_POINTS = 300
+MOST_STARTS = 40
+"""More starts of generations than this would hide the lines: none are drawn."""
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -21,48 +25,68 @@ class Drawn:
     arm: str
     label: str
 
-    def last_judged(self, evaluator: str) -> int | None:
-        """The last generation that the evaluator is to judge."""
-        return max(self.source.judged(self.arm, evaluator), default=None)
+    def last_judged(self, evaluator: str, dataset: str | None = None) -> int | None:
+        """The last generation that the evaluator is to judge on `dataset`, or at all."""
+        return max(self.source.judged(self.arm, evaluator, dataset), default=None)
 
-    def scores(self, generation: int, evaluator: str, dataset: str | None, metric: str) -> list[float]:
-        """One of each seed that has it."""
-        sample = self.source.sample(Cell(self.arm, generation, evaluator, dataset, metric))
-        return list(sample.values.values()) if sample else []
+    def sample(self, generation: int, evaluator: str, dataset: str | None, metric: str) -> Sample | None:
+        """The score after `generation`, where every seed has it that has begun: one that has any of the arm's generations.
 
-    def pooled(self, generation: int, curve: str) -> list[list[float]]:
-        """A curve of the Hessian spectrum, of each seed that has it."""
-        found = []
+        Else a line would go up or down where the seeds behind it change, not a network.
+        """
+        found, begun = None, set[int]()
+        for each in self.source.judged(self.arm, evaluator, dataset):
+            sample = self.source.sample(Cell(self.arm, each, evaluator, dataset, metric))
+            begun |= sample.values.keys() if sample else set()
+            found = sample if each == generation else found
+        return found if found and begun and found.values.keys() == begun else None
+
+    def eigenvalues(self, generation: int) -> list[float]:
+        """Those of all seeds."""
+        return [value for curves in self._spectra(generation) for value in curves.get("eigenvalues", ()) if value is not None]
+
+    def density(self, generation: int) -> list[tuple[float, float]]:
+        """The spectral density of the first seed that has one: points (eigenvalue, density) where both are numbers."""
+        for curves in self._spectra(generation):
+            pairs = zip(curves.get("density/grid", ()), curves.get("density/values", ()), strict=False)
+            if points := [(at, height) for at, height in pairs if at is not None and height is not None]:
+                return points
+        return []
+
+    def _spectra(self, generation: int) -> Iterator[dict[str, list[float | None]]]:
         sample = self.source.sample(Cell(self.arm, generation, "hessian-spectrum", None, "max"))
         for row in sample.rows.values() if sample else ():
-            values = self.source.spectra.get(row["node"], {}).get(curve, [])
-            found.append([value for value in values if value is not None])
-        return [each for each in found if each]
+            yield self.source.spectra.get(row["node"], {})
 
 
-def ends(arms: list[Drawn], evaluator: str) -> Iterator[tuple[str, Drawn, int, bool]]:
+def ends(arms: list[Drawn], evaluator: str, dataset: str | None = None) -> Iterator[tuple[str, Drawn, int, bool]]:
     """Label, arm and last judged generation of each line, after generation 0 where all arms that go beyond it share it."""
-    beyond = [arm for arm in arms if (arm.last_judged(evaluator) or 0) > 0]
-    starts = {arm: frozenset(_nodes(arm, evaluator)) for arm in beyond if arm.source.judged(arm.arm, evaluator)[0] == 0}
+    beyond = [arm for arm in arms if (arm.last_judged(evaluator, dataset) or 0) > 0]
+    first = [arm for arm in beyond if arm.source.judged(arm.arm, evaluator, dataset)[0] == 0]
+    starts = {arm: frozenset(_nodes(arm, evaluator, dataset)) for arm in first}
     if starts and len(set(starts.values())) == 1 and all(starts.values()):
         yield "generation 0", next(iter(starts)), 0, True
-    ends = ((arm, at) for arm in arms if (at := arm.last_judged(evaluator)) is not None)
-    for index, (arm, generation) in enumerate(ends):
-        if index < MOST_LINES:
-            yield arm.label, arm, generation, False
+    for arm in arms:
+        if (at := arm.last_judged(evaluator, dataset)) is not None:
+            yield arm.label, arm, at, False
 
 
-def _nodes(arm: Drawn, evaluator: str) -> Iterator[str]:
+def _nodes(arm: Drawn, evaluator: str, dataset: str | None) -> Iterator[str]:
     """What was measured of generation 0."""
-    for dataset, metric in arm.source.scores.get(evaluator, {}):
-        if sample := arm.source.sample(Cell(arm.arm, 0, evaluator, dataset, metric)):
-            yield from sample.nodes
+    for label, metric in arm.source.scores.get(evaluator, {}):
+        sample = arm.source.sample(Cell(arm.arm, 0, evaluator, label, metric)) if dataset in (None, label) else None
+        yield from sample.nodes if sample else ()
 
 
-def at_the_end(arms: list[Drawn], evaluator: str, line: Callable[[Drawn, int], Series | None]) -> Iterator[Series]:
-    for label, arm, generation, baseline in ends(arms, evaluator):
-        if (found := line(arm, generation)) is not None:
-            yield labelled(found, label, baseline)
+def at_the_end(
+    arms: list[Drawn], evaluator: str, line: Callable[[Drawn, int], Series | None], dataset: str | None = None
+) -> tuple[list[Series], str]:
+    """The lines of `ends` that have numbers, and what the caption says of those left out."""
+    found = []
+    for label, arm, generation, baseline in ends(arms, evaluator, dataset):
+        if (drawn := line(arm, generation)) is not None:
+            found.append(labelled(drawn, label, baseline))
+    return shown(found, baselines=sum(each.baseline for each in found))
 
 
 def labelled(line: Series, label: str, baseline: bool = False) -> Series:
@@ -111,8 +135,18 @@ def cut(lines: Iterable[Series], limits: tuple[float, float]) -> str:
     )
 
 
-def left_out(arms: int) -> str:
-    return f" The first {MOST_LINES} of {arms} arms are drawn." if arms > MOST_LINES else ""
+def shown(found: Sequence[Found], baselines: int = 0) -> tuple[list[Found], str]:
+    """What is drawn of the arms that there are numbers for, and what the caption says of the others."""
+    arms = len(found) - baselines
+    said = f" The first {MOST_LINES} of {arms} arms are drawn." if arms > MOST_LINES else ""
+    return list(found[: MOST_LINES + baselines]), said
+
+
+def common(marks: Iterable[tuple[set[int], int]]) -> set[int] | None:
+    """The marks of all arms, each given with the arm's end; None where arms differ in those before their ends."""
+    marks = list(marks)
+    union = set[int]().union(*(own for own, _ in marks))
+    return union if all(own == {at for at in union if at <= end} for own, end in marks) else None
 
 
 def spans_of(epochs: Iterable[int]) -> tuple[tuple[float, float], ...]:

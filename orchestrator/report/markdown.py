@@ -9,7 +9,7 @@ from orchestrator.report.model import Cell, Report, Table
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _BLOCK = re.compile(r"^(\d*)([-+=#.)])")
 """What begins a heading, a list or a rule."""
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
 
 
 def document(report: Report, figures: str | None = None) -> str:
@@ -20,9 +20,9 @@ def document(report: Report, figures: str | None = None) -> str:
 def escaped(raw: str) -> str:
     """`raw` as text in one line: nothing in it is markup, a link, a mention or the end of a cell."""
     line = " ".join(raw.split())
-    line = _SPECIAL.sub(r"\\\1", re.sub(r"[&<>]", lambda found: _ENTITIES[found[0]], line))
+    line = _SPECIAL.sub(r"\\\1", re.sub(r"[&<>@]", lambda found: _ENTITIES[found[0]], line))
     line = _BLOCK.sub(r"\1\\\2", line)
-    return re.sub(r"(?i)(https?|ftp)(:)", r"\1&#58;", line).replace("www.", "www&#46;")
+    return re.sub(r"(?i)(www)\.", r"\1&#46;", re.sub(r"(?i)(https?|ftp):", r"\1&#58;", line))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = False) -> list[str]:

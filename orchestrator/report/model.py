@@ -27,8 +27,8 @@ class SeedScore:
 class Cell:
     """A place of a table: mean over `n` seeds and its 95 % t interval; `value` is None where nothing was measured yet.
 
-    `best` is set only where the paired difference to every competitor has an interval that excludes zero. `difference` is
-    ours minus what was published, in the cell's unit.
+    `best` is set only where the paired difference to every competitor has an interval, of some width, that excludes zero.
+    `difference` is ours minus what was published, in the cell's unit.
     """
 
     row: str

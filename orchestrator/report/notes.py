@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from orchestrator import presets
 from orchestrator.report.source import Sample, Source
 from orchestrator.store import TERMINAL
 
@@ -65,6 +66,10 @@ def notices(sources: list[Source]) -> Iterator[str]:
     if partial:
         yield f"Trained on partial data (images of the data set are missing): {', '.join(partial)}."
     for source in sources:
+        if changed := ", ".join(_changed(source)):
+            made = "Made" if len(sources) == 1 else f"{source.label}: made"
+            printed = ": the printed values are not of this setting" if any(table.published for table in source.tables) else ""
+            yield f"{made} from {source.spec['preset']} with other {changed}{printed}."
         state, name = source.experiment["state"], source.label
         if state not in TERMINAL:
             yield f"{name} is {state}: this report is preliminary, and what is not measured yet is shown as –."
@@ -76,6 +81,38 @@ def notices(sources: list[Source]) -> Iterator[str]:
             yield f"{name}: {failure}"
         if (more := len(source.failures) - _SHOWN) > 0:
             yield f"{name}: {more} more nodes failed."
+
+
+def _changed(source: Source) -> list[str]:
+    """What the preset that the spec was made from writes out and the spec has otherwise: `data`, `model`, `train.lr`..."""
+    reference = str(source.spec.get("preset") or "")
+    preset = presets.known().get(reference.partition("@")[0])
+    if preset is None or preset.reference != reference:  # of other code: there is nothing to compare with
+        return []
+    written, found = preset.expanded(), dict[str, None]()
+    for arm in written["arms"]:
+        if (ours := source.arms.get(arm["name"])) is None:
+            found["arms"] = None
+            continue
+        for part in ("data", "model"):
+            if not _holds(arm.get(part) or written[part], source.part(arm["name"], part)):
+                found[part] = None
+        train = source.part(arm["name"], "train")
+        for field, value in (written["train"] | (arm.get("train") or {})).items():
+            if not _holds(value, train.get(field)):
+                found[f"train.{field}"] = None
+        rest = {field: value for field, value in arm.items() if field not in ("data", "model", "train")}
+        taken_over = [field for field in ("checkpoint", "fork") if ours.get(field) and not arm.get(field)]
+        if taken_over or not _holds(rest, ours):
+            found["arms"] = None
+    return list(found)
+
+
+def _holds(written: Any, resolved: Any) -> bool:
+    """Whether `resolved`, in which more may be filled in, says what was written."""
+    if isinstance(written, dict):
+        return isinstance(resolved, dict) and all(_holds(value, resolved.get(name)) for name, value in written.items())
+    return bool(written == resolved)
 
 
 def warnings(sources: list[Source]) -> Iterator[str]:

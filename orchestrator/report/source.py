@@ -83,16 +83,23 @@ class Source:
             return int(checkpoint.get("generation") or 0)
         return int(self.part(arm, "train")["generations"]) - 1
 
-    def judged(self, arm: str, evaluator: str) -> list[int]:
-        """The generations of `arm` that `evaluator` is to judge, in order; training measures all."""
+    def judged(self, arm: str, evaluator: str, dataset: str | None = None) -> list[int]:
+        """The generations of `arm` that `evaluator` is to judge (on `dataset`, if given), in order; training measures all."""
         total = self.last_generation(arm) + 1
         ready = self.arms[arm].get("checkpoint") is not None
         if evaluator == "training":
             return [] if ready else list(range(total))
         words: dict[Any, Iterable[int]] = {"first": [0], "last": [total - 1], "every": range(total)}
         found: set[int] = set()
-        for each in self.spec["evaluations"]:
-            if each["evaluator"]["name"] == evaluator and (each.get("arms") is None or arm in each["arms"]):
+        asked = [
+            each
+            for each in self.spec["evaluations"]
+            if each["evaluator"]["name"] == evaluator and (each.get("arms") is None or arm in each["arms"])
+        ]
+        # a data set that no target names, as under a label of earlier code, may be of any of them
+        named = any(_aims_at(each, dataset) for each in self.spec["evaluations"] if each["evaluator"]["name"] == evaluator)
+        for each in asked:
+            if not named or _aims_at(each, dataset):
                 moments: list[Any] = ["last"] if ready else each["on"]
                 for moment in moments:
                     found.update(words.get(moment, [moment]))
@@ -238,6 +245,14 @@ def _label(settings: dict[str, Any]) -> str:
         return _DATA.validate_python(settings).label
     except ValidationError:  # posted under other code
         return str(settings["name"])
+
+
+def _aims_at(evaluation: dict[str, Any], dataset: str | None) -> bool:
+    """Whether `dataset` is one of the targets, or one of them with more known of it (`eurosat.partial`)."""
+    targets = evaluation["evaluator"].get("targets")
+    if dataset is None or not targets:
+        return True
+    return any(dataset == label or dataset.startswith(f"{label}.") for label in map(_target, targets))
 
 
 def _target(text: str) -> str:

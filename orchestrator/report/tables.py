@@ -1,6 +1,7 @@
 """Fills the tables: means over seeds, what is better beyond doubt, and what was published."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -86,17 +87,17 @@ def mark(group: list[Place]) -> bool:
 
 def _beats(first: Place, second: Place, better: Better) -> bool:
     gain = paired(first, second)
-    if gain is None or gain.low is None or gain.high is None:
-        return False
+    if gain is None or gain.low is None or gain.high is None or math.isclose(gain.low, gain.high, rel_tol=1e-9):
+        return False  # differences that are all equal have an interval without width, which proves nothing
     return gain.low > 0 if better == "higher" else gain.high < 0
 
 
 def paired(first: Place, second: Place) -> statistics.Mean | None:
-    """`first - second` over the seeds both have or, with one seed each, over equal few-shot episodes; else None."""
+    """`first - second` over the seeds both have or, where that is the only one of each, over equal few-shot episodes."""
     common = sorted(first.values.keys() & second.values.keys())
     if len(common) > 1:
         return statistics.difference([first.values[s] for s in common], [second.values[s] for s in common])
-    if len(first.values) == len(second.values) == 1:
+    if len(common) == 1 and len(first.values) == len(second.values) == 1:
         one, other = (place.source.episodes(_only_row(place)) for place in (first, second))
         if one is not None and other is not None and one[0] == other[0] and len(one[1]) == len(other[1]):
             return statistics.difference(one[1], other[1])
@@ -166,18 +167,24 @@ def _samples(places: list[Place]) -> list[Sample]:
 def _reading(places: list[Place], seeds: int, apart: int, layout: Layout) -> Iterator[str]:
     """How the table is to be read."""
     measured = [place for place in places if place.mean is not None]
+    several = any(place.mean.n > 1 for place in measured if place.mean)
     how = [f"mean over {seeds} seeds ± half the width of its 95 % t interval"] if seeds > 1 else []
-    how += ["one seed: no interval over seeds is shown"] if seeds == 1 else []
+    if seeds == 1:
+        how.append(
+            "one seed, without an interval over seeds, where no n is given; else mean over n seeds ± half its 95 % t interval"
+            if several
+            else "one seed: no interval over seeds is shown"
+        )
     how += ["shares in percent"] if any(place.known.share for place in places) else []
     how += ["–: not measured"] if len(measured) < len(places) else []
     if how:
         yield _sentence("; ".join(how))
-    if any(place.best for place in places):
-        paired_by = "seed by seed" if seeds > 1 else "episode by episode"
+    if best := {place.mean.n for place in places if place.best and place.mean}:
+        paired_by = " or ".join(dict.fromkeys("seed by seed" if n > 1 else "episode by episode" for n in sorted(best)))
         among = "column" if layout.compare == "rows" else "row"
         yield (
             f"Bold: best of its {among}; the 95 % interval of the difference to every other, paired {paired_by}, excludes zero "
-            "(not corrected for the number of comparisons)." + (" Two seeds are few: it may be chance." if seeds == 2 else "")
+            "(not corrected for the number of comparisons)." + (" Two seeds are few: it may be chance." if 2 in best else "")
         )
     if apart:
         yield "Nothing is marked among scores that were judged under other settings or on other data than one another."

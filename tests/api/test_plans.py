@@ -7,7 +7,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from api import plan_commands, specs
+from api import body, plan_commands, specs
 from api.cli import main
 from api.client import Refused
 from api.routes.plans import cluster_of
@@ -84,6 +84,15 @@ def test_a_wrong_spec_is_answered_with_every_problem(tmp_path: Path) -> None:
         assert {error["pointer"] for error in answer.json()["errors"]} == {"/train/epochs", "/seeds/1"}
         assert is_problem(client.post("/experiments/plan", content=b"{"), 400, "INVALID_JSON")
         assert is_problem(client.post("/experiments/plan?measure=perhaps", json=small()), 422, "INVALID_PARAMETER")
+
+
+def test_only_a_capsule_may_be_larger_than_a_spec(tmp_path: Path) -> None:
+    padding = b" " * body.MAX_BYTES
+    with serving(settings(tmp_path)) as client:
+        answer = client.post("/experiments/plan", content=json.dumps(small()).encode() + padding)
+        assert is_problem(answer, 413, "BODY_TOO_LARGE")
+        capsule = json.dumps({"relearn_capsule": 1}).encode()
+        assert is_problem(client.post("/experiments/plan", content=capsule + padding), 422, "INVALID_SPEC")
 
 
 def test_the_cluster_is_asked_for_a_timing_run_only_with_measure(tmp_path: Path) -> None:

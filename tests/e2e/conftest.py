@@ -2,13 +2,10 @@
 
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from api.client import Client
 from api.local import Stack
@@ -19,13 +16,10 @@ from orchestrator.store import Store
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = Stack(tmp_path_factory.mktemp("relearn"), cpus=2)
     try:
-        with FileLock(
-            Path(tempfile.gettempdir()) / "relearn-e2e.lock"
-        ):  # two that start at once would find the same ports free
-            with pytest.MonkeyPatch.context() as environment:
-                environment.setenv("RELEARN_MAX_RUNNING", "2")  # for the tests of experiments that overlap in flight
-                running.start()
-            running.wait_for_mlflow()
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("RELEARN_MAX_RUNNING", "2")  # for the tests of experiments that overlap in flight
+            running.start()
+        running.wait_for_mlflow()
         yield running
     finally:
         started = {pid for part in running.pids().values() for pid in below(part)}

@@ -156,6 +156,7 @@ def test_a_search_goes_on_where_its_driver_was_killed(client: Client, store: Sto
     assert any(trial["state"] == "STOPPED" for trial in view["search"]["trials"])
 
 
+@pytest.mark.long
 def test_a_trial_that_diverges_is_an_answer_and_no_failure(client: Client, store: Store) -> None:
     """Early layers that ascend at a thousand times the rate and grow by their weight decay, 50 times a step."""
     raw = search(3, seeds=[13], evaluations=[])
@@ -172,6 +173,7 @@ def test_a_trial_that_diverges_is_an_answer_and_no_failure(client: Client, store
     assert reasons == {"DIVERGED"}
 
 
+@pytest.mark.long
 def test_kill_9_of_a_worker_in_a_leg_costs_no_bit(client: Client, store: Store, stack: Stack) -> None:
     raw = search(2, seeds=[14], evaluations=[], resources={"checkpoint_every_s": 0})
     raw["data"] |= {"train_per_class": 2}
@@ -191,6 +193,7 @@ def test_kill_9_of_a_worker_in_a_leg_costs_no_bit(client: Client, store: Store, 
     assert {key: node["weights_sha256"] for key, node in nodes.items()} == undisturbed_digests(row["spec"])
 
 
+@pytest.mark.long
 def test_a_search_that_is_cancelled_leaves_no_worker(client: Client, stack: Stack) -> None:
     raw = search(3, seeds=[15], evaluations=[])
     raw["train"] |= {"epochs": 400, "evaluate_every": 400}

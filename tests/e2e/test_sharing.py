@@ -52,6 +52,7 @@ def test_an_experiment_waits_for_what_another_one_is_training_and_trains_the_res
     assert {row["made_by"].split("/")[0] for row in rows if row["generation"] < 3} == {one}
 
 
+@pytest.mark.long
 def test_when_the_other_one_is_cancelled_the_waiting_one_trains_it(client: Client, store: Store) -> None:
     one = client.submit(long(2, 100_000, seed=72))["id"]
     until(client, one, in_epoch(0, 1))

@@ -207,6 +207,34 @@ def test_why_something_is_shared(store: Store, changes: dict[str, Any], wanted: 
     assert [each["why"] for each in answer(store, raw)["sharing"]] == wanted
 
 
+def test_what_the_whole_paper_saves_is_told_to_the_last_epoch(store: Store) -> None:
+    found = answer(store, {"preset": "paper/all"})
+    assert sum(each["epochs"] for each in found["sharing"]) == 43368 - 26328 == 17040
+    assert found["sharing"][0] == {
+        "why": "networks of normal, llf, seal, seal-freeze and 16 more after fewer generations are the beginning of their own "
+        "longer run: 106 generations saved",
+        "epochs": 15556,
+        "generations": 106,
+        "evaluations": 0,
+    }
+
+
+def test_what_an_arm_is_asked_for_on_its_way_is_the_beginning_of_its_run(store: Store) -> None:
+    """After 1 and 3 generations of three epochs with two seeds: 2 x (1 + 3) trained separately, 2 x 3 in one run each."""
+    judged = [{"evaluator": {"name": "accuracy"}, "on": [0, 2]}]
+    found = answer(store, small(arms=ARMS[:1], seeds=[0, 1], train={"generations": 3, "epochs": 3}, evaluations=judged))
+    assert found["epochs"]["separate"] - found["epochs"]["shared"] == 6
+    assert found["sharing"] == [
+        {
+            "why": "networks of normal after fewer generations are the beginning of its own longer run: 2 generations saved "
+            "with 2 seeds",
+            "epochs": 6,
+            "generations": 2,
+            "evaluations": 0,
+        }
+    ]
+
+
 def test_the_most_valuable_comes_first(store: Store) -> None:
     own = {"epochs": 9}
     arms = [*ARMS, *(each | {"name": f"{each['name']}-long", "train": own} for each in ARMS[:2])]

@@ -125,6 +125,21 @@ def test_what_does_not_change_a_steps_time_changes_no_kind(changes: dict[str, An
     assert kinds(spec_of(**changes)) == kinds(spec_of())
 
 
+def test_judgements_that_read_the_training_data_are_of_one_kind_only_with_equal_data(store: Store) -> None:
+    """40 images to vote and 800 are not the same work; a probe trains on its target alone."""
+
+    def kind(evaluator: dict[str, Any], per_class: int) -> JudgementKind:
+        data = {"name": "digits-noisy", "train_per_class": per_class}
+        return kinds(spec_of(data=data, evaluations=[{"evaluator": evaluator}]))[1]
+
+    depth, probe = {"name": "prediction-depth"}, {"name": "linear-probe", "targets": ["digits-edges"]}
+    assert kind(depth, 4) == kind(depth, 4) != kind(depth, 80)
+    assert kind(probe, 4) == kind(probe, 80)
+    made(store, spec_of(), itertools.repeat(0.6))
+    assert list(judgement_rates(store, [kind({"name": "accuracy"}, 4)])) == [kind({"name": "accuracy"}, 4)]
+    assert judgement_rates(store, [kind({"name": "accuracy"}, 80)]) == {}
+
+
 def test_only_the_newest_machine_counts(store: Store) -> None:
     made(store, spec_of(seeds=[0]), itertools.repeat(0.6))
     made(store, spec_of(seeds=[1]), itertools.repeat(0.3), machine={"device": "cpu", "cpu": "AVX2"})

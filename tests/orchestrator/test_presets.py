@@ -49,9 +49,9 @@ def cost(store: Store, raw: dict[str, Any]) -> tuple[int, int]:
     return found["separate"], found["shared"]
 
 
-def generations(store: Store, name: str) -> dict[tuple[str, int], str]:
+def generations(store: Store, name: str, changes: dict[str, Any] | None = None) -> dict[tuple[str, int], str]:
     """The key of each generation of each arm."""
-    _, plan, _ = read(store, {"preset": name})
+    _, plan, _ = read(store, {"preset": name} | (changes or {}))
     return {(use.arm, use.generation): use.key for use in plan.uses if (use.kind, use.seed) == ("generation", 0)}
 
 
@@ -104,6 +104,44 @@ def test_the_released_codes_recipe_takes_the_place_of_what_it_decides(store: Sto
     assert seal.model_dump()["ascent_weight_decay"] == "zero"
     spec, _, _ = read(store, {"preset": "paper/table-2", "train": {"recipe": "official-code", "lr": 0.3}})
     assert (spec.train.lr, spec.train.schedule.warmup_epochs) == (0.3, 20)
+
+
+@pytest.mark.parametrize("name", ["table-2", "table-9", "table-10", "table-11"])
+def test_the_released_codes_recipe_gives_a_table_the_same_networks_alone_and_in_the_whole_paper(
+    store: Store, name: str
+) -> None:
+    official = {"train": {"recipe": "official-code"}}
+    assert generations(store, f"paper/{name}", official).items() <= generations(store, "paper/all", official).items()
+
+
+def test_the_released_codes_recipe_leaves_the_training_on_cifar_alone(store: Store) -> None:
+    official = {"train": {"recipe": "official-code"}}
+    whole, _, _ = read(store, {"preset": "paper/all"} | official)
+    for name in ("table-9", "table-10"):
+        ours, _, _ = read(store, {"preset": f"paper/{name}"})
+        theirs, _, _ = read(store, {"preset": f"paper/{name}"} | official)
+        for spec in (theirs, whole):
+            for arm in ours.arms:
+                assert spec.train_of(spec.arm(arm.name)) == ours.train.model_copy(update={"recipe": "official-code"})
+    assert (whole.train.lr, whole.train.schedule.warmup_epochs) == (0.1, 20)
+    assert whole.train_of(whole.arm("seal-e60")).schedule.warmup_epochs == 20
+
+
+@pytest.mark.parametrize("name", ["digits/table-2", "digits/table-9"])
+def test_the_recipe_of_a_twin_is_its_own_where_the_released_codes_is_asked_for(store: Store, name: str) -> None:
+    spec, _, _ = read(store, {"preset": name, "train": {"recipe": "official-code", "epochs": 40}})
+    assert (spec.train.lr, spec.train.schedule.warmup_epochs) == (0.05, 0)
+
+
+@pytest.mark.parametrize("name", ["paper/table-2", "digits/table-2"])
+def test_footnotes_stay_true_below_a_spec_that_says_otherwise(store: Store, name: str) -> None:
+    """What a spec may change is told as the preset's."""
+    spec, _, _ = read(store, {"preset": name, "seeds": [0, 1, 2], "train": {"recipe": "official-code", "epochs": 40}})
+    notes = [note for table in spec.tables for note in table.notes]
+    told = [note for note in notes if re.search("seed|[Ll]earning rate|tenth|S is 2", note)]
+    assert told
+    for note in told:
+        assert note.startswith(("The preset", "SEAL's open points, as the preset has them")), note
 
 
 def test_an_expanded_spec_stays_as_it_was_edited(store: Store) -> None:

@@ -8,7 +8,7 @@ import pytest
 from orchestrator import plan as planning
 from orchestrator.checks import check
 from orchestrator.plan import Plan
-from orchestrator.quote import Rates, Room, kinds, quote
+from orchestrator.quote import BASIS, Rates, Room, kinds, quote
 from orchestrator.rates import Rate
 from orchestrator.spec import Resources
 from orchestrator.work import Work
@@ -86,10 +86,25 @@ def test_nothing_known_is_no_figure_at_all() -> None:
     assert found["wall_hours"]["lanes"] == NULL | {"count": 2}
 
 
+def test_gpu_hours_of_which_nothing_is_known_are_no_figure() -> None:
+    """Also where there is nothing of the other stage to do."""
+    assert quoted(RAW | {"evaluations": []}, set(), set())["gpu_hours"] == NULL
+    assert quoted(RAW | {"evaluations": []}, {"ordinary"}, set())["gpu_hours"] == {"p10": 0, "p50": 0, "p90": 0}
+    plan, work = prepared(RAW)
+    judged = {key for key, node in plan.nodes.items() if node.kind == "evaluation"}
+    assert quote(plan, work, judged, Rates({}, {}), Resources(gpus=1), None)["gpu_hours"] == NULL
+
+
 def test_nothing_to_do_costs_nothing() -> None:
     plan, work = prepared(RAW)
     found = quote(plan, work, set(), Rates({}, {}), Resources(), None)
-    assert (found["partial"], found["hours"], found["parts"]) == (False, {"p10": 0, "p50": 0, "p90": 0}, [])
+    none = {"p10": 0, "p50": 0, "p90": 0}
+    assert (found["partial"], found["hours"], found["gpu_hours"], found["parts"]) == (False, none, none, [])
+
+
+def test_the_basis_says_of_what_8_of_10_are() -> None:
+    assert "8 of 10 further units of the generations that were timed lie between p10 and p90" in BASIS
+    assert "from one generation it does not contain what differs between runs" in BASIS
 
 
 def test_one_sample_has_a_middle_and_no_ends() -> None:

@@ -2,7 +2,7 @@ from importlib.metadata import version
 
 import pytest
 
-from orchestrator import report
+from orchestrator import presets, report
 from orchestrator.report.model import Report
 from orchestrator.store import Store
 from tests.orchestrator.report.made import HASH, REALISTIC, judged, realistic, row, trained
@@ -59,6 +59,19 @@ def test_what_evaluators_say_stands_below_their_table_once(whole: Report) -> Non
     assert "linear-probe: reduced to 10 training images per class." in notes["linear-probe"]
     assert "hessian-spectrum: reduced to 64 training images of the usual 10,000." in notes["hessian-spectrum"]
     assert f"Data, by digest: digits-inverted#{HASH[:12]}, digits-edges#{HASH[:12]}." in notes["few-shot"]
+
+
+def test_a_preset_with_other_settings_says_which(store: Store) -> None:
+    """Seeds, name and resources are no setting of the networks."""
+    raw = presets.known()["digits/table-2"].expanded()
+    values = [[1.0] * len(raw["tables"][0]["columns"])] * len(raw["tables"][0]["rows"])
+    raw["tables"] = [raw["tables"][0] | {"published": values, "source": "Table 2"}]
+    same = submitted(store, raw | {"name": "same", "seeds": [0]})
+    assert not [notice for notice in built(store, same).notices if "Made from" in notice]
+    changed = {"train": raw["train"] | {"epochs": 2}, "model": {"name": "resnet-digits", "width": 4}}
+    told = built(store, submitted(store, raw | {"name": "other", "seeds": [0]} | changed)).notices
+    made = f"Made from {raw['preset']} with other model, train.epochs: the printed values are not of this setting."
+    assert made in told
 
 
 def test_notes_of_the_spec_are_kept(store: Store) -> None:

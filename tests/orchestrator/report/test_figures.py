@@ -1,13 +1,14 @@
+import math
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from orchestrator import report
 from orchestrator.report import drawing
-from orchestrator.report.lines import MOST_LINES, MOST_POINTS, cut, limits_of, thinned
+from orchestrator.report.lines import MOST_LINES, MOST_POINTS, MOST_STARTS, common, cut, limits_of, thinned
 from orchestrator.report.model import Figure, Panel, Series
 from orchestrator.store import Store
-from tests.orchestrator.report.made import judged, realistic, row, scored, trained
+from tests.orchestrator.report.made import FEW, judged, realistic, row, scored, trained
 from tests.orchestrator.small import node, planned, small, submitted
 
 PLAN = planned(small())
@@ -57,6 +58,63 @@ def test_several_seeds_are_their_mean_with_a_band(store: Store) -> None:
     assert list(line.low) == pytest.approx([62.5 - half])
 
 
+def test_a_line_ends_where_a_seed_that_has_begun_has_no_more(store: Store) -> None:
+    raw = small(seeds=[0, 1, 2], evaluations=[])
+    experiment, plan = submitted(store, raw), planned(raw)
+    trained(store, experiment, node(plan, "normal", 0, seed=0), [0.25, 0.5, 0.75])
+    trained(store, experiment, node(plan, "normal", 0, seed=1), [0.75])
+    figure = figures(store, experiment)["accuracy"]
+    assert (lines(figure)["normal"].x, lines(figure)["normal"].y) == ((1,), (50,))
+    assert "Epochs that not all seeds of an arm have reached are left out." in figure.caption
+
+
+def test_layers_and_shots_are_drawn_of_generations_that_all_begun_seeds_have(store: Store) -> None:
+    """Generation 0 has two seeds, generation 1 one of them."""
+    asked = [{"name": "prediction-depth"}, FEW | {"shots": [5]}]
+    raw = small(seeds=[0, 1], evaluations=[{"evaluator": each, "on": ["every"]} for each in asked])
+    experiment, plan = submitted(store, raw), planned(raw)
+    for each in plan.nodes.values():
+        if each.evaluator is not None and (each.generation, each.seed) != (1, 1):
+            few = each.evaluator["name"] == "few-shot"
+            judged(store, experiment, each, {"5shot/acc": 0.5} if few else {"fc/knn_acc": 0.5})
+    found = figures(store, experiment)
+    assert list(found) == ["layers", "shots"]
+    assert [list(lines(figure)) for figure in found.values()] == [["generation 0"]] * 2
+
+
+def test_phases_of_arms_with_other_epochs_are_told_and_not_shaded(store: Store) -> None:
+    """Generation 1 begins after three epochs of the one and four of the other."""
+    arms = [
+        {"name": "seal", "method": {"name": "seal"}},
+        {"name": "long", "method": {"name": "seal"}, "train": {"epochs": 4}},
+    ]
+    raw = small(arms=arms, evaluations=[])
+    experiment, plan = submitted(store, raw), planned(raw)
+    for arm, epochs in (("seal", 3), ("long", 4)):
+        for generation in (0, 1):
+            trained(store, experiment, node(plan, arm, generation), [0.5] * epochs, forgetting=generation)
+    figure = figures(store, experiment)["accuracy"]
+    assert (figure.panels[0].shaded, figure.panels[0].starts) == ((), ())
+    assert figure.alt.endswith(" Forgetting phases: epochs seal 4; long 5.")
+    assert figure.caption.endswith("; forgetting phases differ and are not shaded.")
+
+
+def test_marks_are_common_where_they_are_equal_up_to_the_end_of_each_arm() -> None:
+    assert common([({4}, 6), ({4, 7}, 9)]) == {4, 7}
+    assert common([({4}, 6), ({5}, 6)]) is None
+
+
+def test_more_starts_than_can_be_told_apart_are_neither_drawn_nor_told(store: Store) -> None:
+    arms = [{"name": "normal", "method": {"name": "normal"}}]
+    raw = small(arms=arms, train={"generations": MOST_STARTS + 2, "epochs": 1, "batch_size": 16}, evaluations=[])
+    experiment, plan = submitted(store, raw), planned(raw)
+    for each in plan.nodes.values():
+        trained(store, experiment, each, [0.5])
+    figure = figures(store, experiment)["accuracy"]
+    assert figure.panels[0].starts == ()
+    assert "thin lines" not in figure.caption
+
+
 def test_generation_0_stands_beside_each_arm_by_layer(store: Store) -> None:
     figure = figures(store, realistic(store))["layers"]
     assert list(lines(figure)) == ["generation 0", "normal", "llf", "seal"]
@@ -82,6 +140,16 @@ def test_eigenvalues_are_pooled_into_shares_of_a_hundred(store: Store) -> None:
     assert "seal -1 to 47, 25.0 % negative" in figure.alt
 
 
+def test_a_density_keeps_the_points_where_both_numbers_are(store: Store) -> None:
+    raw = small(evaluations=[{"evaluator": {"name": "hessian-spectrum", "examples": 32}}])
+    experiment, plan = submitted(store, raw), planned(raw)
+    curves = {"density/grid": [0.0, 1.0, 2.0, math.nan], "density/values": [1.0, math.nan, 0.5, 0.25]}
+    judged(store, experiment, node(plan, "seal", 1, "evaluation"), {"max": 47.0}, curves)
+    figure = figures(store, experiment)["density"]
+    assert (lines(figure)["seal"].x, lines(figure)["seal"].y) == ((0, 2), (1, 0.5))
+    assert drawing.svg(figure).startswith("<svg")
+
+
 def test_shots_have_a_panel_for_each_data_set(store: Store) -> None:
     panels = figures(store, realistic(store))["shots"].panels
     assert [(panel.title, panel.ticks) for panel in panels] == [("digits-inverted", ("1", "5")), ("digits-edges", ("1", "5"))]
@@ -104,6 +172,22 @@ def test_of_more_lines_than_can_be_told_apart_the_first_are_drawn(store: Store) 
     figure = figures(store, experiment)["accuracy"]
     assert len(figure.panels[0].series) == MOST_LINES
     assert f"The first {MOST_LINES} of {MOST_LINES + 1} arms are drawn." in figure.caption
+
+
+def test_arms_without_numbers_do_not_count_among_those_left_out(store: Store) -> None:
+    methods = [{"name": "seal", "ascent_scale": 0.01 * (index + 1)} for index in range(MOST_LINES + 1)]
+    arms = [{"name": f"a{index:02}", "method": method} for index, method in enumerate(methods)]
+    raw = small(arms=arms, evaluations=[{"evaluator": {"name": "prediction-depth"}, "on": ["every"]}])
+    experiment, plan = submitted(store, raw), planned(raw)
+    *most, last = [each for each in plan.nodes.values() if each.kind == "evaluation"]
+    for each in most:
+        judged(store, experiment, each, {"fc/knn_acc": 0.5})
+    assert "The first" not in "".join(figure.caption for figure in figures(store, experiment).values())
+    judged(store, experiment, last, {"fc/knn_acc": 0.5})
+    found = figures(store, experiment)
+    assert "The first 12 of 13 arms are drawn." in found["layers"].caption
+    assert "The first 12 of 13 arms have a panel." in found["layers-by-generation"].caption
+    assert len(found["layers-by-generation"].panels) == 12
 
 
 def test_thinned_epochs_keep_the_end_of_every_generation() -> None:

@@ -92,10 +92,11 @@ def test_html_has_the_table_with_its_marks(small_report: Report) -> None:
         ["row", "accuracy"],
         ["plain", "51.00 ± 12.71published 54.25 (-3.25)"],
         ["ours", "76.50 ± 19.06 (best)published 60.00 ± 0.50 (+16.50)"],
-        ["early", "–"],
+        ["early", "–not measured"],
     ]
     assert {attributes["scope"] for attributes in found.named("th")} == {"row", "col"}
     assert len(found.named("caption")) == len(found.named("table"))
+    assert {"aria-hidden": "true"} in found.named("span")  # the dash is for the eye, the words for the ear
 
 
 def test_html_needs_nothing_but_itself(store: Store) -> None:
@@ -150,6 +151,10 @@ def test_markdown_text_starts_no_block() -> None:
     assert [markdown.escaped(each) for each in starts] == [
         r"\# a", r"\- a", r"\+ a", r"1\. a", r"2\) a", r"\=== a", "&gt; a", "http&#58;//a",
     ]  # fmt: skip
+
+
+def test_markdown_text_mentions_nobody_and_links_nowhere() -> None:
+    assert markdown.escaped("by @someone, WWW.example.org") == "by &#64;someone, WWW&#46;example.org"
 
 
 def test_latex_has_the_table_with_its_marks(small_report: Report) -> None:

@@ -46,6 +46,31 @@ def test_the_accuracy_while_training_stands_in_for_the_evaluator(store: Store) -
     assert shape(store, everything) == {"training": (("generation 0", "normal", "llf", "seal"), ("test_accuracy/last (%)",))}
 
 
+def test_the_accuracy_while_training_stands_where_an_arms_last_generation_is_not_judged(store: Store) -> None:
+    first = realistic(store, evaluations=[{"evaluator": {"name": "accuracy"}, "on": ["first"]}])
+    assert list(shape(store, first)) == ["training", "accuracy"]
+    one = [{"evaluator": {"name": "accuracy"}, "arms": ["seal"]}]
+    assert list(shape(store, realistic(store, data=OTHER_DATA, evaluations=one))) == ["training", "accuracy"]
+
+
+def test_a_score_whose_last_generation_is_earlier_has_its_own_row(store: Store) -> None:
+    """Digits with edges are judged after generation 2, inverted digits after generation 1."""
+    few = [(["digits-edges"], ["last"]), (["digits-inverted"], [1])]
+    raw = small(
+        arms=[{"name": "normal", "method": {"name": "normal"}}],
+        train={"generations": 3, "epochs": 3, "batch_size": 16},
+        evaluations=[{"evaluator": FEW | {"shots": [5], "targets": targets}, "on": on} for targets, on in few],
+    )
+    experiment, plan = submitted(store, raw), planned(raw)
+    for each in plan.nodes.values():
+        if each.kind == "evaluation":
+            judged(store, experiment, each, {"5shot/acc": each.generation / 4})
+    built = report.build(store, [row(store, experiment)])
+    assert built.tables[0].rows == ("normal, generation 1", "normal")
+    assert [[cell.value for cell in cells] for cells in built.tables[0].cells] == [[None, 25], [50, None]]
+    assert [[line.y for line in panel.series] for panel in built.figures[0].panels] == [[(50,)], [(25,)]]
+
+
 def test_arms_that_do_not_share_generation_0_have_each_their_own(store: Store) -> None:
     arms = [
         {"name": "normal", "method": {"name": "normal"}},
@@ -109,5 +134,7 @@ def test_a_data_set_is_found_by_how_its_label_begins(store: Store) -> None:
     assert found("normal", "eurosat.partial") == "eurosat.partial"
     assert found("seal", "eurosat") is None
     assert found("seal", "eurosatellite") == "eurosatellite"
-    notes = report.build(store, [row(store, experiment)]).tables[0].footnotes
+    built = report.build(store, [row(store, experiment)])
+    assert [panel.title for panel in built.figures[0].panels] == ["eurosat.partial", "eurosatellite"]
+    notes = built.tables[0].footnotes
     assert any(note.startswith("eurosat.partial: partial data") for note in notes)

@@ -58,6 +58,13 @@ def test_one_seed_has_no_interval_and_the_table_says_so_once(store: Store) -> No
     assert best(found) == []
 
 
+def test_one_seed_is_not_said_of_cells_with_more(store: Store) -> None:
+    values = seeds(normal=(0.5,), llf=(0.6,), seal=(0.7, 0.72))
+    reading = " ".join(table(store, scored(store, values)).reading)
+    assert "One seed, without an interval over seeds, where no n is given; else mean over n seeds" in reading
+    assert "no interval over seeds is shown" not in reading
+
+
 def test_what_is_not_measured_is_left_open(store: Store) -> None:
     found = table(store, scored(store, seeds(normal=(0.5, 0.6)) | {("seal", 0): 0.75}, tables=of_top1(["normal", "seal"])))
     normal, seal = cells(found).values()
@@ -118,6 +125,11 @@ def test_the_best_is_not_marked_where_the_paired_difference_includes_zero(store:
     assert best(table(store, scored(store, values))) == []
 
 
+def test_equal_differences_have_an_interval_without_width_and_prove_nothing(store: Store) -> None:
+    """One point in each seed, as large as the numbers can hold it."""
+    assert best(table(store, scored(store, seeds(normal=(0.5, 0.6), seal=(0.51, 0.61))))) == []
+
+
 def test_it_must_beat_every_competitor(store: Store) -> None:
     values = seeds(normal=(0.50, 0.51, 0.52), llf=(0.60, 0.61, 0.64), seal=(0.61, 0.64, 0.62))
     assert best(table(store, scored(store, values))) == []
@@ -146,7 +158,7 @@ def test_a_lower_loss_is_better_and_a_largest_eigenvalue_is_neither(store: Store
     experiment = submitted(store, raw)
     for each in planned(raw).nodes.values():
         if each.kind == "evaluation":
-            at = (each.arm == "seal") * 0.1 + each.seed / 1000
+            at = (each.arm == "seal") * (0.1 + each.seed / 500) + each.seed / 1000
             judged(store, experiment, each, {"top1": 0.5 + at, "loss": 1 + at, "ece": 0.2 + at, "max": 9 + at})
     assert sorted(best(table(store, experiment))) == [("normal", "ece"), ("normal", "loss"), ("seal", "top1")]
 
@@ -205,6 +217,16 @@ def test_with_one_seed_few_shot_scores_are_paired_by_episode(store: Store) -> No
 def test_other_episodes_are_not_paired(store: Store) -> None:
     episodes = {"normal": [0.2, 0.4, 0.6, 0.8], "seal": [0.3, 0.5, 0.72, 0.9]}
     assert best(few_shot(store, episodes, {"normal": "a", "seal": "b"})) == []
+
+
+def test_equal_episodes_of_other_seeds_are_not_paired(store: Store) -> None:
+    """Normal was judged with seed 0 alone and SEAL with seed 1: their networks have no seed in common."""
+    raw = small(evaluations=[{"evaluator": FEW | {"shots": [1], "episodes": 4}}], seeds=[0, 1])
+    experiment = submitted(store, raw)
+    for arm, seed, episodes in (("normal", 0, [0.2, 0.4, 0.6, 0.8]), ("seal", 1, [0.3, 0.5, 0.72, 0.9])):
+        curves, scores = {"1shot/episodes": episodes}, {"1shot/acc": sum(episodes) / 4}
+        judged(store, experiment, node(planned(raw), arm, 1, "evaluation", seed), scores, curves, digests={"1shot": "a"})
+    assert best(table(store, experiment)) == []
 
 
 def test_equal_episodes_whose_difference_includes_zero_mark_nothing(store: Store) -> None:
