@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from evaluators import AnyEvaluator, EvaluatorSpec, PredictionDepth, TransferEvaluator
-from orchestrator.layout import ReportTable
 from orchestrator.problems import Problem, nearest
 from orchestrator.search_checks import search_problems
 from orchestrator.spec import MAX_ARMS, MAX_EVALUATIONS, Resources
+from orchestrator.table_checks import outside, table_problems
 from trainer.core import data, models
 from trainer.methods import Method, MethodSpec
 from trainer.spec import TrainSettings
@@ -66,7 +66,7 @@ def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
         if isinstance(evaluation, dict):
             yield from _evaluation_problems(f"/evaluations/{index}", evaluation, by_name, spans, common)
     for index, table in enumerate(items(raw.get("tables"), 64)):
-        yield from _table_problems(f"/tables/{index}", _part(_TABLE, table), spans, evaluations)
+        yield from table_problems(f"/tables/{index}", table, spans, evaluations)
     yield from _repeated(
         "/tables/{}/name", [each.get("name") for each in items(raw.get("tables"), 64) if isinstance(each, dict)], str
     )
@@ -187,12 +187,6 @@ def _span(name: str, bases: dict[str, dict[str, Any]], generations: int | None) 
 _MANY = 10**9
 
 
-def _outside(moment: int, name: str, span: range) -> str:
-    if moment < span.start:
-        return f"{name!r} begins with generation {span.start} of an earlier experiment: there is no {moment} here"
-    return f"{name!r} has no generation {moment}: its last is {span.stop - 1}"
-
-
 def _evaluation_problems(
     pointer: str,
     evaluation: dict[str, Any],
@@ -215,7 +209,7 @@ def _evaluation_problems(
         if type(moment) is int and 0 <= moment <= 1000:
             lacking = next((name for name in judged if moment not in spans[name]), None)
             if lacking is not None:
-                yield _contradiction(f"{pointer}/on/{index}", _outside(moment, lacking, spans[lacking]))
+                yield _contradiction(f"{pointer}/on/{index}", outside(moment, lacking, spans[lacking]))
     part = _part(_EVALUATOR, evaluation.get("evaluator"))
     evaluator: AnyEvaluator | None = part.value
     if evaluator is None:
@@ -258,43 +252,6 @@ def _target_problems(pointer: str, evaluator: TransferEvaluator, trusted: bool) 
             yield from _unfit(pointer, evaluator, target)
 
 
-def _table_problems(pointer: str, part: "_Part", spans: dict[str, range], evaluations: list[Any]) -> Iterator[Problem]:
-    table: ReportTable | None = part.value
-    if table is None or part.wrong:
-        return
-    if table.published is not None:
-        lengths = [len(row) for row in table.published]
-        if lengths != [len(table.columns)] * len(table.rows):
-            shape = f"{len(table.rows)} rows of {len(table.columns)} values"
-            yield _contradiction(f"{pointer}/published", f"the table has {shape}: give as many, null where nothing was printed")
-    evaluators = [each.get("evaluator") for each in evaluations if isinstance(each, dict)]
-    judging = [str(each.get("name")) for each in evaluators if isinstance(each, dict)] + ["training"]
-    told = set()
-    for row, column, cell in table.cells():
-        for name, value in cell._asdict().items():
-            across, down = getattr(table.rows[row], name), getattr(table.columns[column], name)
-            at = f"rows/{row}/{name}" if across is not None else f"columns/{column}/{name}"
-            if (at, name, value) in told:
-                continue
-            found = None
-            if across is not None and down is not None and across != down:
-                message = f"the row says {across!r} where column {column} says {down!r}: leave one out"
-                found = _contradiction(f"{pointer}/{at}", message)
-            elif value is None and name in ("arm", "evaluator", "metric"):
-                found = Problem(f"{pointer}/rows/{row}/{name}", "MISSING_FIELD", f"row or column must say which {name}")
-            elif name == "arm" and value not in spans:
-                message = f"{value!r} is not an arm of this experiment"
-                found = Problem(f"{pointer}/{at}", "UNKNOWN_VALUE", message, nearest(value, list(spans)))
-            elif name == "evaluator" and value not in judging:
-                message = f"{value!r} is not among the evaluations of this experiment"
-                found = Problem(f"{pointer}/{at}", "UNKNOWN_VALUE", message, nearest(value, judging))
-            elif name == "generation" and value is not None and cell.arm in spans and value not in spans[cell.arm]:
-                found = _contradiction(f"{pointer}/{at}", _outside(value, cell.arm, spans[cell.arm]))
-            if found is not None:
-                told.add((at, name, value))
-                yield found
-
-
 def _unfit(pointer: str, evaluator: AnyEvaluator, target: data.AnyData | None) -> Iterator[Problem]:
     for field, message in evaluator.problems(target):
         yield _contradiction(f"{pointer}/{field}", message)
@@ -305,7 +262,6 @@ _MODEL: TypeAdapter[Any] = TypeAdapter(models.ModelSpec)
 _TRAIN: TypeAdapter[Any] = TypeAdapter(TrainSettings)
 _METHOD: TypeAdapter[Any] = TypeAdapter(MethodSpec)
 _EVALUATOR: TypeAdapter[Any] = TypeAdapter(EvaluatorSpec)
-_TABLE: TypeAdapter[Any] = TypeAdapter(ReportTable)
 _RESOURCES: TypeAdapter[Any] = TypeAdapter(Resources)
 
 

@@ -355,7 +355,9 @@ def test_a_fork_from_a_generation_that_was_removed_meanwhile_is_refused(
     fork = {"experiment": first, "arm": "seal", "generation": 1, "keys": {"0": key("seal", 1)}}
     raw = LONG | {"arms": [LONG["arms"][0] | {"fork": fork}]}
     clean(store, storage, tracker, Scope(NOW, 0.0))
-    with pytest.raises(InvalidSpec, match=r"the checkpoint of exp_.*/seal/seed0/g1 was removed: post the experiment it is of"):
+    with pytest.raises(
+        InvalidSpec, match=r"the checkpoint of exp_.*/seal/seed0/g1 was removed: post its arm in this experiment"
+    ):
         submitted(store, raw)
     assert len(store.experiments()) == 1
 
