@@ -19,6 +19,7 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.mark.e2e
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_quote_comes_from_a_timing_run_and_then_from_what_was_trained(client: Client) -> None:
     blind = client.plan(SPEC)

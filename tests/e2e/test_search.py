@@ -141,6 +141,7 @@ def test_more_generations_train_only_what_the_promoted_trials_have_not(
     assert sorted(trial["generations"] for trial in view["search"]["trials"])[-2:] == [6, 6]
 
 
+@pytest.mark.long
 def test_a_search_goes_on_where_its_driver_was_killed(client: Client, store: Store, stack: Stack) -> None:
     raw = search(4, seeds=[12], evaluations=[])
     posted = client.submit(raw)

@@ -81,6 +81,7 @@ def test_a_fork_goes_on_from_an_earlier_experiment(client: Client, store: Store,
     assert [(row["generation"], row["epoch"]) for row in rows] == [(2, epoch) for epoch in range(5)]
 
 
+@pytest.mark.long
 def test_the_same_work_twice_at_once_on_a_full_cluster_is_done_once(client: Client, store: Store) -> None:
     """The first fills both CPUs; the second holds none while it waits."""
     raw = spec(name="twice", arms=spec()["arms"][:1], seeds=[91, 92, 93], evaluations=[ACCURACY])
