@@ -11,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from evaluators import AnyEvaluator, EvaluatorSpec, PredictionDepth, TransferEvaluator
 from orchestrator.problems import Problem, nearest
 from orchestrator.search_checks import search_problems
+from orchestrator.spans import bases_of, outside, span_of
 from orchestrator.spec import MAX_ARMS, MAX_EVALUATIONS, Resources
-from orchestrator.table_checks import outside, table_problems
+from orchestrator.table_checks import table_problems
 from trainer.core import data, models
 from trainer.methods import Method, MethodSpec
 from trainer.spec import TrainSettings
@@ -59,8 +60,8 @@ def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
         for arm, setting in zip(arms, settings, strict=True)
         if isinstance(arm, dict) and isinstance(arm.get("name"), str)
     }
-    bases = _bases(arms)
-    spans = {name: _span(name, bases, setting.generations) for name, setting in by_name.items()}
+    bases = bases_of(arms)
+    spans = {name: span_of(name, bases, setting.generations) for name, setting in by_name.items()}
     evaluations = items(raw.get("evaluations"), MAX_EVALUATIONS)
     for index, evaluation in enumerate(evaluations):
         if isinstance(evaluation, dict):
@@ -140,7 +141,7 @@ def _fork_problems(
         yield _contradiction(f"{pointer}/fork", f"{method.name} with these settings must train generation 0 itself")
     if fork.get("experiment") is not None:
         return
-    bases = _bases(arms)
+    bases = bases_of(arms)
     base = fork.get("arm")
     if isinstance(base, str) and base not in bases:
         message = f"{base!r} is not an arm of this experiment"
@@ -155,36 +156,12 @@ def _fork_problems(
         seen.append(base)
         following = bases.get(base, {}).get("fork")
         base = following.get("arm") if isinstance(following, dict) and following.get("experiment") is None else None
-    begun = _span(str(fork.get("arm")), bases, None).start
+    begun = span_of(str(fork.get("arm")), bases, None).start
     if type(generation) is int and generation < begun:
         message = f"{fork.get('arm')!r} begins with generation {begun} of an earlier experiment: go on from that or a later one"
         yield _contradiction(f"{pointer}/fork/generation", message)
     if arm.get("name") in seen:
         yield _contradiction(f"{pointer}/fork/arm", f"{arm['name']!r} would go on from itself ({' -> '.join(map(str, seen))})")
-
-
-def _bases(arms: list[Any]) -> dict[str, dict[str, Any]]:
-    return {each["name"]: each for each in arms if isinstance(each, dict) and isinstance(each.get("name"), str)}
-
-
-def _span(name: str, bases: dict[str, dict[str, Any]], generations: int | None) -> range:
-    """The generations that an arm has rows of; all, where that is not known or the arm is a checkpoint, which is one row."""
-    if bases.get(name, {}).get("checkpoint") is not None:
-        return range(_MANY)
-    begun, seen = 0, set[str]()
-    while name in bases and name not in seen:
-        seen.add(name)
-        fork = bases[name].get("fork")
-        if not isinstance(fork, dict):
-            break
-        if fork.get("experiment") is not None:
-            begun = fork["generation"] if type(fork.get("generation")) is int else 0
-            break
-        name = str(fork.get("arm"))
-    return range(begun, _MANY if generations is None else generations)
-
-
-_MANY = 10**9
 
 
 def _evaluation_problems(

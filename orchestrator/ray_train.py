@@ -33,6 +33,7 @@ from orchestrator.ray_board import (
     progress_folder,
 )
 from orchestrator.spec import Resources
+from orchestrator.wall import room
 from trainer import loop, methods
 from trainer.batches import DataBatches
 from trainer.core import checkpoint
@@ -45,13 +46,7 @@ from trainer.spec import TrainSpec
 
 def capacity(resources: Resources) -> int:
     """How many lanes, each of so many training workers, the cluster can hold at once."""
-    slots = 0
-    for node in ray.nodes():
-        if node["Alive"]:
-            cpus = int(node["Resources"].get("CPU", 0) // resources.cpus)
-            gpus = int(node["Resources"].get("GPU", 0) / resources.gpus + 1e-9) if resources.gpus else cpus
-            slots += min(cpus, gpus)
-    return slots // resources.workers
+    return room([node["Resources"] for node in ray.nodes() if node["Alive"]], resources) // resources.workers
 
 
 @dataclass

@@ -84,26 +84,27 @@ def _generation(
     theirs = {each: there[part["arm"]].get(each) or experiment["spec"][each] for each in ("data", "model")}
     filled = arm | {name: part | {"generation": generation, "keys": keys}}
     if name == "fork":
-        mine = {"model": arm.get("model") or raw.get("model") or {"name": "resnet-digits"}}
-        return filled, problems + _others(pointer, mine, theirs, "the generation is of another")
-    own = {each: arm[each] for each in theirs if arm.get(each) is not None}
-    return filled | theirs, problems + _others(
-        f"/{pointer.split('/', 2)[1]}/{pointer.split('/')[2]}", own, theirs, "it was trained with another"
-    )
+        mine = arm.get("model") or raw.get("model") or {"name": "resnet-digits"}
+        if _differs("model", mine, theirs["model"]):
+            message = f"the generation is of another network: give the arm the model {theirs['model']}"
+            problems.append(Problem(pointer, "CONTRADICTION", message))
+        return filled, problems
+    for each, value in theirs.items():
+        if arm.get(each) is not None and _differs(each, arm[each], value):
+            message = f"it was trained with other {each}: leave it out, or give {value}"
+            problems.append(Problem(f"{pointer.removesuffix(name)}{each}", "CONTRADICTION", message))
+    return filled | theirs, problems
 
 
-def _others(pointer: str, mine: dict[str, Any], theirs: dict[str, Any], what: str) -> list[Problem]:
-    """What of `mine` is not the earlier experiment's; a part that cannot be read is told elsewhere."""
-    problems = []
-    for name, part in mine.items():
-        try:
-            same = _PARTS[name].validate_json(json.dumps(part)) == _PARTS[name].validate_json(json.dumps(theirs[name]))
-        except ValidationError:
-            continue
-        if not same:
-            message = f"{what} {name}: leave it out, or give {theirs[name]}"
-            problems.append(Problem(f"{pointer}/{name}" if what.startswith("it") else pointer, "CONTRADICTION", message))
-    return problems
+def _differs(part: str, mine: Any, theirs: Any) -> bool:
+    """Whether an arm's data or model is another than the earlier experiment's; what cannot be read is told elsewhere."""
+    try:
+        one, other = (_PARTS[part].validate_json(json.dumps(each)) for each in (mine, theirs))
+    except ValidationError:
+        return False
+    if part == "data" and not one.problem():
+        one = one.resolved()  # theirs has its digest
+    return bool(one != other)
 
 
 def _file(arm: dict[str, Any], pointer: str) -> tuple[dict[str, Any], list[Problem]]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from orchestrator.layout import ReportTable
 from orchestrator.problems import Problem, nearest
+from orchestrator.spans import outside
 
 
 def table_problems(pointer: str, raw: object, spans: dict[str, range], evaluations: list[Any]) -> Iterator[Problem]:
@@ -49,10 +50,3 @@ def table_problems(pointer: str, raw: object, spans: dict[str, range], evaluatio
             if found is not None:
                 told.add((at, name, value))
                 yield found
-
-
-def outside(moment: int, name: str, span: range) -> str:
-    """That the arm `name`, of the generations `span`, has no generation `moment`."""
-    if moment < span.start:
-        return f"{name!r} begins with generation {span.start} of an earlier experiment: there is no {moment} here"
-    return f"{name!r} has no generation {moment}: its last is {span.stop - 1}"

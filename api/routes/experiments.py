@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api import body
+from api.posted import invalid_spec, read_spec
 from api.problems import ApiProblem, not_found
 from orchestrator import capsule, catalogue, intake, results
 from orchestrator import plan as planning
@@ -67,10 +67,7 @@ async def submit(
     The same Idempotency-Key with the same body gives the first answer's experiment again. A capsule may be posted instead of
     a spec: it is done again, and GET /experiments/{id}/verdict compares.
     """
-    text = await body.read(request, capsule.MAX_BYTES)
-    if len(text) > body.MAX_BYTES and b'"relearn_capsule"' not in text:
-        raise body.too_large(body.MAX_BYTES)
-    raw = await run_in_threadpool(body.parse, text)
+    raw, text = await read_spec(request)
     home: Path = request.app.state.home
 
     def accept() -> tuple[Row, bool]:
@@ -89,9 +86,7 @@ async def submit(
     try:
         experiment, new = await run_in_threadpool(accept)
     except InvalidSpec as error:
-        problems = [problem.as_json() for problem in error.problems]
-        detail = f"{len(problems)} problem(s) found; nothing was stored"
-        raise ApiProblem(422, "INVALID_SPEC", "The experiment's spec is invalid", detail, problems) from error
+        raise invalid_spec(error) from error
     except KeyReused as error:
         raise ApiProblem(422, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key reused", str(error)) from error
     supervisor.wake()

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from api import body
-from api.problems import ApiProblem
+from api.posted import invalid_spec, read_spec
 from api.routes.experiments import SPEC_SCHEMA, TheStore
 from orchestrator import capsule, catalogue, intake
 from orchestrator.forecast import Cluster, forecast
@@ -39,10 +38,7 @@ async def plan(
     experiment is at, and what is left to do; `sharing` says why. `quote` has hours with their interval and basis, and is null
     where nobody has timed such work; `storage` is in bytes.
     """
-    text = await body.read(request, capsule.MAX_BYTES)
-    if len(text) > body.MAX_BYTES and b'"relearn_capsule"' not in text:
-        raise body.too_large(body.MAX_BYTES)
-    raw = await run_in_threadpool(body.parse, text)
+    raw, _ = await read_spec(request)
     service: Settings = request.app.state.service
 
     def answer() -> dict[str, Any]:
@@ -55,6 +51,4 @@ async def plan(
     try:
         return await run_in_threadpool(answer)
     except InvalidSpec as error:
-        problems = [problem.as_json() for problem in error.problems]
-        detail = f"{len(problems)} problem(s) found"
-        raise ApiProblem(422, "INVALID_SPEC", "The experiment's spec is invalid", detail, problems) from error
+        raise invalid_spec(error) from error
