@@ -22,7 +22,9 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    uvicorn.run(create_app(settings), host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=3)
+    uvicorn.run(
+        create_app(settings), host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=3
+    )
     return 0
 
 

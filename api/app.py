@@ -11,9 +11,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import problems
 from api.auth import require_token
-from api.routes import capsules, catalogue, cleaning, experiments, plans, presets, reports
+from api.routes import capsules, catalogue, experiments, gc, plans, presets, reports
 from api.settings import ApiSettings
-from orchestrator.ray_cluster import Cluster
+from orchestrator.cluster.jobs import Cluster
 from orchestrator.store import Store
 from orchestrator.supervisor import Executor, Supervisor
 
@@ -26,7 +26,9 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store = Store(service.database_url)
-        supervisor = Supervisor(store, executor or Cluster(service.ray_address), service.tracking_uri, service.max_running)
+        supervisor = Supervisor(
+            store, executor or Cluster(service.ray_address), service.tracking_uri, service.max_running
+        )
         app.state.store, app.state.supervisor, app.state.home = store, supervisor, service.home
         app.state.service = service
         supervisor.start()
@@ -54,7 +56,7 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
     app.include_router(reports.router)
     app.include_router(presets.router)
     app.include_router(capsules.router)
-    app.include_router(cleaning.router)
+    app.include_router(gc.router)
 
     @app.get("/healthz", tags=["service"])
     def healthz(request: Request) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import json
 from typing import Any, NoReturn
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 
 from api.problems import ApiProblem
+from orchestrator.problems import InvalidSpec
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
@@ -80,3 +82,18 @@ def _depth(text: str) -> int:
         elif character in "]}":
             depth -= 1
     return deepest
+
+
+async def read_posted(request: Request, capsule_bytes: int) -> tuple[Any, bytes]:
+    """A spec or a capsule, parsed, and its bytes; a capsule may have `capsule_bytes` of them. Raises ApiProblem (413, 400)."""
+    raw = await read(request, capsule_bytes)
+    if len(raw) > MAX_BYTES and b'"relearn_capsule"' not in raw:
+        raise too_large(MAX_BYTES)
+    return await run_in_threadpool(parse, raw), raw
+
+
+def invalid_spec(error: InvalidSpec) -> ApiProblem:
+    """Every problem of a spec that was posted."""
+    problems = [problem.as_json() for problem in error.problems]
+    detail = f"{len(problems)} problem(s) found; nothing was stored"
+    return ApiProblem(422, "INVALID_SPEC", "The experiment's spec is invalid", detail, problems)

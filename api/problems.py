@@ -11,7 +11,9 @@ from starlette.exceptions import HTTPException
 class ApiProblem(Exception):  # noqa: N818  RFC 9457's word
     """An answer that is not a success: `code` is stable, `detail` is for people."""
 
-    def __init__(self, status: int, code: str, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, title: str, detail: str, errors: list[dict[str, Any]] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status, self.code, self.title, self.detail, self.errors = status, code, title, detail, errors
 

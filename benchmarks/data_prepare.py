@@ -31,11 +31,11 @@ from torchvision import transforms
 
 from benchmarks.report import print_result
 from benchmarks.train_step import interleaved
-from trainer.core.data.prepared import cache
-from trainer.core.data.prepared.listing import ListedSplit, Listing
-from trainer.core.data.prepared.prepare import prepare
-from trainer.core.data.prepared.recipes import Recipe
-from trainer.core.fingerprint import pin_threads
+from trainer.core.data import cache
+from trainer.core.data.prepare.pipeline import prepare
+from trainer.core.data.recipes import Recipe
+from trainer.core.data.sources.listing import ListedSplit, Listing
+from trainer.core.determinism import pin_threads
 
 CLASSES, BATCH = 10, 256
 PREPARE_FLOOR, READ_FLOOR = 0.5, 5.0
@@ -46,7 +46,9 @@ CASES = (((64, 64), 64, 1200), ((500, 375), 64, 200), ((500, 375), 224, 160), ((
 
 def main() -> int:
     """1 when pixels differ or a ratio stays under its floor."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.data_prepare", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.data_prepare", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="about a minute")
     quick = parser.parse_args().quick
     pin_threads(1)
@@ -62,7 +64,12 @@ def main() -> int:
         read.append(found.read / found.imagefolder)
         errors.append(found.error)
         rates = (found.loop, found.imagefolder, found.prepare, found.read)
-        cells = [*(f"{rate:,.0f}" for rate in rates), f"{prepared[-1]:.2f}", f"{found.clock:,.0f}", f"{found.open_ms:.2f}"]
+        cells = [
+            *(f"{rate:,.0f}" for rate in rates),
+            f"{prepared[-1]:.2f}",
+            f"{found.clock:,.0f}",
+            f"{found.open_ms:.2f}",
+        ]
         line = "".join(f"{cell:>12}" for cell in [*cells, f"{found.verify:,.0f}", f"{found.error}"])
         print(f"{f'{width}x{height}':<10}{size:>4}{line}", flush=True)
     print(f"least rate of preparing over the plain loop's: {min(prepared):.2f} (floor {PREPARE_FLOOR})")
@@ -88,7 +95,9 @@ def measured(listing: Listing, recipe: Recipe, cache_root: Path, rounds: int) ->
     square = transforms.Resize((recipe.size, recipe.size))
     images = torchvision.datasets.ImageFolder(listing.root, transforms.Compose([square, transforms.PILToTensor()]))
     loader = DataLoader(images, BATCH)
-    roots = (cache_root / f"{count}" for count in itertools.count())  # each time another: removing files is not preparing
+    roots = (
+        cache_root / f"{count}" for count in itertools.count()
+    )  # each time another: removing files is not preparing
     clocks: list[float] = []
 
     def afresh(threads: int | None) -> None:

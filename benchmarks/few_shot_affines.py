@@ -24,10 +24,10 @@ from torch.nn import functional
 
 from benchmarks.report import print_result
 from benchmarks.timing import timed
-from evaluators import affines
+from evaluators.episodes import affines
 from evaluators.few_shot import FewShot
 from trainer.core.data import Dataset, Split
-from trainer.core.fingerprint import pin_precision, pin_threads
+from trainer.core.determinism import pin_precision, pin_threads
 from trainer.core.models import AnyModel, DigitsResNet, ImageNetResNet, build
 
 FLOORS = {"cpu": 2.5, "cuda": 25.0}
@@ -38,7 +38,9 @@ MODES: tuple[Literal["train", "eval"], ...] = ("eval", "train")
 
 def main() -> int:
     """1 when scores differ or a ratio stays under its floor."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.few_shot_affines", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.few_shot_affines", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
@@ -65,9 +67,13 @@ def _seconds(mode: Literal["train", "eval"], device: torch.device, turns: int) -
     E, S, few = len(support), support.shape[1], min(len(support), 2)
     plain, ours = [], []
     for turn in range(turns + 1):
-        _, seconds = timed(device, lambda: [_loop(model, data, support[e], starts[e], orders[e], spec) for e in range(few)])
+        _, seconds = timed(
+            device, lambda: [_loop(model, data, support[e], starts[e], orders[e], spec) for e in range(few)]
+        )
         plain.append(seconds / (few * S))
-        _, seconds = timed(device, lambda: affines.query_scores(model, data, support, query[:, :0], starts, orders, spec))
+        _, seconds = timed(
+            device, lambda: affines.query_scores(model, data, support, query[:, :0], starts, orders, spec)
+        )
         ours.append(seconds / (E * S))
         if turn == 0:  # what is made once is made now
             plain, ours = [], []
@@ -77,7 +83,9 @@ def _seconds(mode: Literal["train", "eval"], device: torch.device, turns: int) -
 def _error(mode: Literal["train", "eval"], device: torch.device) -> float:
     """Largest difference of a query score in float64, infinite where a prediction differs."""
     spec = FewShot(targets=("any",), mode="linear+affines", shots=(1,), queries=15, bn_mode=mode)
-    model, data, support, query, starts, orders = _episodes(DigitsResNet(name="resnet-digits", width=8), 16, spec, 3, device)
+    model, data, support, query, starts, orders = _episodes(
+        DigitsResNet(name="resnet-digits", width=8), 16, spec, 3, device
+    )
     found_EQW = affines.query_scores(model, data, support, query, starts, orders, spec)
     error = 0.0
     for e in range(len(support)):
@@ -102,16 +110,24 @@ def _episodes(
         model.train()(torch.randn(32, 3, pixels, pixels, generator=random).to(parameter))
     model.eval()
     images = torch.randint(0, 256, (1, 3, pixels, pixels), dtype=torch.uint8, generator=random)
-    data = Dataset("random", ("only",), Split(images, torch.zeros(1)), Split(images, torch.zeros(1)), (0.5,) * 3, (0.25,) * 3)
+    data = Dataset(
+        "random", ("only",), Split(images, torch.zeros(1)), Split(images, torch.zeros(1)), (0.5,) * 3, (0.25,) * 3
+    )
     E = episodes or min(spec.episodes, affines.chunk(model, data, spec.batch_size))
     S, Q = spec.ways * spec.shots[0], spec.ways * spec.queries
-    support, query = (torch.randint(0, 256, (E, n, 3, pixels, pixels), dtype=torch.uint8, generator=random) for n in (S, Q))
+    support, query = (
+        torch.randint(0, 256, (E, n, 3, pixels, pixels), dtype=torch.uint8, generator=random) for n in (S, Q)
+    )
     features = model.get_parameter("fc.weight").shape[1]
-    starts, orders = map(torch.stack, zip(*(spec.draw_head(features, "any", spec.shots[0], e) for e in range(E)), strict=True))
+    starts, orders = map(
+        torch.stack, zip(*(spec.draw_head(features, "any", spec.shots[0], e) for e in range(E)), strict=True)
+    )
     return model, data, support, query, starts.to(parameter), orders
 
 
-def _loop(model: nn.Module, data: Dataset, support: Tensor, start_DW: Tensor, order_TS: Tensor, spec: FewShot) -> nn.Module:
+def _loop(
+    model: nn.Module, data: Dataset, support: Tensor, start_DW: Tensor, order_TS: Tensor, spec: FewShot
+) -> nn.Module:
     """The network as one episode leaves it."""
     network = copy.deepcopy(model).requires_grad_(False)
     head = nn.Linear(len(start_DW) - 1, spec.ways, device=start_DW.device, dtype=start_DW.dtype)

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 
 from benchmarks.report import print_result
 from benchmarks.timing import timed
-from evaluators import compiled, heads
-from evaluators.episodes import Ledger, draw
-from evaluators.extraction import PENULTIMATE, outputs, prepared
+from evaluators.episodes import heads, heads_numba
+from evaluators.episodes.ledger import Ledger, draw
+from evaluators.features.extraction import PENULTIMATE, outputs, prepared
 from evaluators.few_shot import FewShot, pieces
 from trainer.core.data import Dataset, Split
-from trainer.core.fingerprint import pin_precision, pin_threads
+from trainer.core.determinism import pin_precision, pin_threads
 from trainer.core.models import ImageNetResNet, build
 
 SHOTS, EPISODES, D, TARGET_IMAGES = (1, 5, 20, 50), 600, 2048, 10_000
@@ -42,7 +42,9 @@ PLAIN = {1: 12, 5: 6, 20: 2, 50: 1}
 
 def main() -> int:
     """1 when scores differ or a ratio stays under its floor."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.few_shot_linear", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.few_shot_linear", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="about a minute on a CPU: fewer episodes")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
@@ -50,8 +52,8 @@ def main() -> int:
     pin_precision("fp32")
     device = torch.device(options.device)
     kernels: dict[str, heads.Recurrence] = {"torch": heads.train}
-    if device.type == "cpu" and compiled.train_compiled is not None:
-        kernels["numba"] = compiled.train_compiled
+    if device.type == "cpu" and heads_numba.train_compiled is not None:
+        kernels["numba"] = heads_numba.train_compiled
     totals, error, equal = _heads(device, kernels, options.quick)
     ratios = {name: totals["plain"] / totals[name] for name in kernels}
     fastest = max(kernels, key=ratios.__getitem__)
@@ -61,7 +63,9 @@ def main() -> int:
     return 0 if same and job_ratio >= JOB_FLOOR and all(ratios[name] >= FLOORS[name] for name in kernels) else 1
 
 
-def _heads(device: torch.device, kernels: dict[str, heads.Recurrence], quick: bool) -> tuple[dict[str, float], float, bool]:
+def _heads(
+    device: torch.device, kernels: dict[str, heads.Recurrence], quick: bool
+) -> tuple[dict[str, float], float, bool]:
     """Seconds for 600 episodes of each number of shots by name, the largest difference of a score, and whether all predictions
     are equal."""
     random = torch.Generator().manual_seed(0)
@@ -74,7 +78,9 @@ def _heads(device: torch.device, kernels: dict[str, heads.Recurrence], quick: bo
         ledger = draw("any", labels_N, spec.ways, shots, spec.queries, spec.episodes, spec.seed)
         plain = PLAIN[shots] * (1 if quick else 3)
         spent: dict[str, list[float]] = {name: [] for name in table}
-        _plain(features_ND, ledger, spec.model_copy(update={"epochs": 1}), 0)  # what is made once is made before the clock runs
+        _plain(
+            features_ND, ledger, spec.model_copy(update={"epochs": 1}), 0
+        )  # what is made once is made before the clock runs
         for kernel in kernels.values():
             _ours(features_ND, labels_N, spec.model_copy(update={"episodes": 1, "epochs": 1}), kernel)
         for _ in range(1 if quick else 3):
@@ -136,7 +142,9 @@ def _plain(features_ND: Tensor, ledger: Ledger, spec: FewShot, episode: int) -> 
         head.bias.copy_(start_DW[-1])
     labels_S = torch.arange(spec.ways, device=features_ND.device).repeat_interleave(spec.shots[0])
     objective = nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(head.parameters(), spec.lr, spec.momentum, spec.dampening, weight_decay=spec.weight_decay)
+    optimizer = torch.optim.SGD(
+        head.parameters(), spec.lr, spec.momentum, spec.dampening, weight_decay=spec.weight_decay
+    )
     for order_S in order_TS:
         for rows_B in torch.split(order_S, spec.batch_size):
             optimizer.zero_grad()
@@ -155,7 +163,9 @@ def _image_seconds(device: torch.device, n: int) -> tuple[float, float, float, f
     with torch.no_grad():  # statistics that fit the weights
         model.train()(torch.randn(32, 3, 64, 64, generator=random).to(device))
     model.eval()
-    split = Split(torch.randint(0, 256, (n, 3, 64, 64), dtype=torch.uint8, generator=random), torch.zeros(n, dtype=torch.int64))
+    split = Split(
+        torch.randint(0, 256, (n, 3, 64, 64), dtype=torch.uint8, generator=random), torch.zeros(n, dtype=torch.int64)
+    )
     data = Dataset("random", ("only",), split, split, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
     def plain() -> Tensor:
@@ -172,7 +182,9 @@ def _image_seconds(device: torch.device, n: int) -> tuple[float, float, float, f
     for _ in range(3):
         expected, seconds = timed(device, plain)
         spent["plain"].append(seconds / n)
-        found, seconds = timed(device, lambda: outputs(network, data, split.images_NCHW, (PENULTIMATE,), "none", "exact"))
+        found, seconds = timed(
+            device, lambda: outputs(network, data, split.images_NCHW, (PENULTIMATE,), "none", "exact")
+        )
         spent["ours"].append(seconds / n)
     error = float((found[PENULTIMATE] - expected).norm() / expected.norm())
     return statistics.median(spent["plain"]), statistics.median(spent["ours"]), preparing, error

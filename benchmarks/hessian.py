@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.report import print_result
-from evaluators.curvature import Matvec, hvp, lanczos
+from evaluators.curvature.lanczos import Matvec, hvp, lanczos
 from trainer.core.data import Dataset, named
-from trainer.core.fingerprint import pin_threads
+from trainer.core.determinism import pin_threads
 from trainer.core.seeding import generator
 
 K, BATCH, SMOOTHING, WEIGHT_DECAY = 5, 32, 0.1, 5e-4
@@ -177,7 +177,9 @@ class Objective:
 
     def __call__(self, flat_P: Tensor) -> Tensor:
         pieces = torch.split(flat_P, [shape.numel() for shape in self._shapes.values()])
-        parameters = {name: piece.view(shape) for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)}
+        parameters = {
+            name: piece.view(shape) for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
+        }
         logits = torch.func.functional_call(self._model, parameters, (self._images,))
         loss = functional.cross_entropy(logits, self._labels, label_smoothing=SMOOTHING)
         return loss + WEIGHT_DECAY / 2 * flat_P.square().sum()

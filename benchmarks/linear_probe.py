@@ -30,10 +30,10 @@ from torch.nn import functional
 
 from benchmarks.report import print_result
 from benchmarks.timing import timed
-from evaluators.bank import Bank
+from evaluators.features.bank import Bank
 from evaluators.linear_probe import HELD_OUT, LinearProbe, hits, train_heads
 from trainer.core.data import Dataset, Split
-from trainer.core.fingerprint import pin_precision, pin_threads
+from trainer.core.determinism import pin_precision, pin_threads
 from trainer.core.seeding import generator
 
 CLASSES, PIXELS, BATCH = 102, 64, 32
@@ -49,7 +49,9 @@ MODERATE = 200.0
 
 def main() -> int:
     """1 when results are unequal or a ratio stays under its floor."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.linear_probe", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.linear_probe", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
@@ -103,7 +105,9 @@ def table(network: nn.Module, dataset: Dataset, device: torch.device, rounds: in
         "extraction alone, one pass": (forward, features),
         "extraction in bf16 (NOT equivalent)": (forward, s["bf16 features"]),
     }
-    print(f"{N} training and {N} test images, {len(RATES)} x {EPOCHS} epochs; plain: {batches} batches of {BATCH}, scaled")
+    print(
+        f"{N} training and {N} test images, {len(RATES)} x {EPOCHS} epochs; plain: {batches} batches of {BATCH}, scaled"
+    )
     print(f"{'seconds':<38}{'plain':>10}{'ours':>10}{'ratio':>9}")
     for name, (plain, ours) in rows.items():
         print(f"{name:<38}{plain:>10.1f}{ours:>10.2f}{plain / ours:>9.1f}")
@@ -128,11 +132,15 @@ def differences(network: nn.Module, dataset: Dataset, epochs: int) -> tuple[floa
         plain_RCD = torch.stack(of_plain)
         heads_error = max(heads_error, float((heads_RCD - plain_RCD).abs().max()))
         right_R = hits(heads_RCD, x_ND, labels_N)
-        same_hits &= torch.equal(right_R, (torch.einsum("nd,rcd->nrc", x_ND, plain_RCD).argmax(2) == labels_N[:, None]).sum(0))
+        same_hits &= torch.equal(
+            right_R, (torch.einsum("nd,rcd->nrc", x_ND, plain_RCD).argmax(2) == labels_N[:, None]).sum(0)
+        )
         rounding = max(rounding, int((hits(floats_RCD, x_ND.float(), labels_N) - right_R).abs().max()))
     print(f"largest difference over {epochs} epochs of a float64 weight: {heads_error:.1e}; the same hits: {same_hits}")
     print(f"largest relative difference of a float32 feature: {features_error:.1e}")
-    print(f"float32 heads: up to {rounding} of {len(x_ND)} hits from those in float64, over all epochs and learning rates")
+    print(
+        f"float32 heads: up to {rounding} of {len(x_ND)} hits from those in float64, over all epochs and learning rates"
+    )
     return features_error, heads_error, same_hits
 
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import torch
 
+from api.cli.stack import Stack
 from api.client import Client
-from api.local import Stack
-from orchestrator.checks import check
+from orchestrator.intake.check import check
 from orchestrator.plan import plan, segments
 from orchestrator.store import Store
 from trainer import loop
 from trainer.batches import DataBatches
 from trainer.core import checkpoint
-from trainer.core.fingerprint import fingerprint, pin_threads
+from trainer.core.determinism import fingerprint, pin_threads
 
 AIM = 1.5
 
@@ -53,7 +53,9 @@ def main() -> int:
     print(f"{'service, POST to committed':<28}{service_s:>9.1f}   (first epoch done after {first_s:.1f} s)")
     print(f"{'plain process, after':<28}{after:>9.1f}")
     print(f"{len(digests)} generations, {wrong} with other weights")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     line = {"benchmark": "orchestration", "ratio": round(service_s / plain_s, 3), "floor": AIM, "max_error": wrong}
     print(json.dumps(line | {"device": fingerprint(torch.device("cpu"))["cpu"], "commit": commit}))
     return int(wrong > 0)

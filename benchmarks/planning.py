@@ -19,11 +19,11 @@ from benchmarks.report import print_result
 from benchmarks.timing import timed
 from orchestrator import intake
 from orchestrator import plan as planning
-from orchestrator.forecast import forecast
+from orchestrator.estimate.forecast import forecast
+from orchestrator.estimate.timing_runs import TimingRequest
 from orchestrator.problems import Problem
 from orchestrator.spec import Resources
 from orchestrator.store import Store
-from orchestrator.timings import TimingRequest
 
 FLOOR = 50_000.0
 """Nodes per second of planning; digests of 300 bytes of JSON allow as many."""
@@ -77,13 +77,13 @@ def _row(name: str, raw: dict[str, Any], folder: Path, rounds: int) -> float:
     """Prints a line; returns nodes per second of planning alone."""
     store = Store(f"sqlite:///{folder / name.replace('/', '-')}.db")
     missing: list[Problem] = []
-    spec = intake.read(raw, store, missing=missing)  # also loads what is loaded once
+    spec = intake.read_spec(raw, store, missing=missing)  # also loads what is loaded once
     plan = planning.plan(spec)
 
     def median_ms(work: Callable[[], object]) -> float:
         return statistics.median(timed(CPU, work)[1] for _ in range(rounds)) * 1e3
 
-    read = median_ms(lambda: intake.read(raw, store, missing=[]))
+    read = median_ms(lambda: intake.read_spec(raw, store, missing=[]))
     planned = median_ms(lambda: planning.plan(spec))
     fresh = median_ms(lambda: forecast(spec, missing, store, _Nowhere()))
     store.submit(spec.name, spec.model_dump(mode="json"), plan)

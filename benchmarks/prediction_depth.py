@@ -28,8 +28,8 @@ from torch import Tensor
 
 from benchmarks.report import print_result
 from benchmarks.timing import timed
-from evaluators.neighbours import BLOCK, Nearest, Search
-from trainer.core.fingerprint import pin_threads
+from evaluators.knn import BLOCK, Nearest, Search
+from trainer.core.determinism import pin_threads
 from trainer.core.seeding import generator
 
 D, K, CLUSTERS = 2048, 5, 200
@@ -40,7 +40,9 @@ EXACT_FLOOR, RERANK_FLOOR, QUICK_RERANK_FLOOR = 1.4, 4.0, 2.5
 
 def main() -> int:
     """1 when neighbour sets differ or a ratio stays under its floor."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.prediction_depth", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.prediction_depth", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
@@ -107,7 +109,9 @@ def clustered(count: int, name: str) -> Tensor:
     centres = torch.randn(CLUSTERS, D, generator=generator(0, "data", "centres"))
     random = generator(0, "data", name)
     pieces = [
-        (centres[torch.randint(0, CLUSTERS, (rows,), generator=random)] + torch.randn(rows, D, generator=random)).relu_()
+        (
+            centres[torch.randint(0, CLUSTERS, (rows,), generator=random)] + torch.randn(rows, D, generator=random)
+        ).relu_()
         for rows in [BLOCK] * (count // BLOCK) + [count % BLOCK]
     ]
     return torch.cat(pieces)

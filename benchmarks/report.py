@@ -5,12 +5,14 @@ import subprocess
 
 import torch
 
-from trainer.core.fingerprint import fingerprint
+from trainer.core.determinism import fingerprint
 
 
 def print_result(benchmark: str, ratio: float, floor: float, max_error: float, device: torch.device) -> None:
     """One line of JSON. `ratio` is how much better than the baseline, `floor` the least that is right."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     now = fingerprint(device)
     name = now["cpu"] if device.type == "cpu" else now["device"]
     line = {"benchmark": benchmark, "ratio": round(ratio, 3), "floor": floor, "max_error": max_error}

@@ -36,7 +36,7 @@ from benchmarks.report import print_result
 from trainer import loop, spec
 from trainer.batches import DataBatches
 from trainer.core.data import Dataset, Split
-from trainer.core.fingerprint import pin_threads
+from trainer.core.determinism import pin_threads
 from trainer.core.seeding import generator
 from trainer.core.state import EpochRow
 
@@ -53,7 +53,9 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 def main() -> int:
     """1 when float64 results differ or a ratio stays under its floor."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_step", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train_step", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
@@ -66,7 +68,9 @@ def main() -> int:
         ratio, floor, enough = cpu(rounds=7 if options.quick else 15, images=160 if options.quick else 640)
     same = max_error(device, torch.channels_last)
     other = max_error(device, torch.contiguous_format)
-    print(f"largest relative difference from the plain loop in float64: {same:.1e} in channels_last, {other:.1e} in NCHW")
+    print(
+        f"largest relative difference from the plain loop in float64: {same:.1e} in channels_last, {other:.1e} in NCHW"
+    )
     print_result("train_step", ratio, floor, max(same, other), device)
     return int(not enough or other > ROUNDING or same > (0 if device.type == "cpu" else ROUNDING))
 
@@ -111,7 +115,9 @@ def gpu(
     ratio = 0.0
     for precision in ("fp32", "tf32", "bf16"):
         # the first epoch captures, and the last one judges the network: neither counts
-        eager, graphed = (epochs_of(settings(precision, epochs + 2, model), dataset, graphed=each) for each in (False, True))
+        eager, graphed = (
+            epochs_of(settings(precision, epochs + 2, model), dataset, graphed=each) for each in (False, True)
+        )
         turns = {"eager": partial(next, eager), "graphed": partial(next, graphed)}
         seconds = interleaved(turns, epochs, time.perf_counter)
         rate = {name: steps / statistics.median(each) for name, each in seconds.items()}
@@ -142,7 +148,9 @@ def max_error(device: torch.device, layout: torch.memory_format, images: int = 3
     return max(errors)
 
 
-def plain(classes: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, Any]:
+def plain(
+    classes: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, Any]:
     """What a first script would train: torchvision's ResNet-18 as it comes, under SGD with the recipe's numbers."""
     model = torchvision.models.resnet18(num_classes=classes).to(device=device, dtype=dtype)
     return model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)

@@ -16,12 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 import evaluators
-from evaluators.bank import Bank
 from evaluators.base import Context, Evaluator, TransferEvaluator
-from evaluators.foreign import NESTS, fitting, read_state, renamed
-from evaluators.judge import judge
+from evaluators.evaluate import judge
+from evaluators.features.bank import Bank
 from evaluators.prediction_depth import SOFTMAX, PredictionDepth
 from evaluators.progress import Bar, silent
+from evaluators.weights import NESTS, fitting, read_state, renamed
 from trainer.core import checkpoint, data
 from trainer.core.data import AnyData, DataSpec
 from trainer.core.models import AnyModel, ModelSpec, skeleton
@@ -45,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m evaluators", description="Judge one checkpoint with one evaluator.")
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluators", description="Judge one checkpoint with one evaluator."
+    )
     parser.add_argument("evaluator", choices=evaluators.names())
     parser.add_argument(
         "--checkpoint",
@@ -60,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         "--source", help="the data it was trained on, needed where an evaluator judges on that (default: --data)"
     )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="a setting of the evaluator")
-    parser.add_argument("--strip-prefix", default="", metavar="PREFIX", help="cut from the state_dict's names, such as module.")
+    parser.add_argument(
+        "--strip-prefix", default="", metavar="PREFIX", help="cut from the state_dict's names, such as module."
+    )
     parser.add_argument(
         "--rename",
         action="append",
@@ -69,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a prefix of the names that are left, and what the model has in its place; the first that fits counts",
     )
     parser.add_argument("--device", default="cpu", help="where to run: cpu, cuda, cuda:1")
-    parser.add_argument("--features", type=Path, metavar="DIR", help="keep layer outputs here for other evaluators (20 GiB)")
+    parser.add_argument(
+        "--features", type=Path, metavar="DIR", help="keep layer outputs here for other evaluators (20 GiB)"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the record goes (default: stdout)")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser
@@ -102,7 +108,9 @@ def _judge(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
     state = renamed(state, options.strip_prefix, options.rename)
     classes = _classes(options.classes, state)
     if (options.source or not transfers) and (has := len(source.class_names())) != classes:
-        raise ValueError(f"the network has {classes} outputs but {source.text()!r} has {has} classes: name the data it learned")
+        raise ValueError(
+            f"the network has {classes} outputs but {source.text()!r} has {has} classes: name the data it learned"
+        )
     model = skeleton(model_spec, classes)
     try:
         state = fitting(state, dict(model.state_dict()), model_spec.name)

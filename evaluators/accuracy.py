@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, Score
-from evaluators.features import logits
+from evaluators.features.forward import logits
 from trainer.core.data import Dataset
 
 BINS = 15

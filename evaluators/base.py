@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from torch import nn
 
-from evaluators.bank import Bank
+from evaluators.features.bank import Bank
 from evaluators.progress import Progress, silent
 from trainer.core.data import AnyData, Dataset
 

@@ -11,10 +11,11 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from evaluators import affines, heads, intervals
+from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, TransferEvaluator, distinct
-from evaluators.episodes import Ledger, draw, imported, labels_of
-from evaluators.extraction import Precision
+from evaluators.episodes import affines, heads
+from evaluators.episodes.ledger import Ledger, draw, imported, labels_of
+from evaluators.features.extraction import Precision
 from trainer.core.data import AnyData, Dataset
 from trainer.core.seeding import generator
 
@@ -50,7 +51,9 @@ class FewShot(TransferEvaluator):
         description="support images per class, each a separate set of episodes",
     )
     queries: int = Field(15, ge=1, le=10_000, description="query images per class")
-    episodes: int = Field(PAPER_EPISODES, ge=1, le=1_000_000, description="episodes per number of shots; the paper's is 600")
+    episodes: int = Field(
+        PAPER_EPISODES, ge=1, le=1_000_000, description="episodes per number of shots; the paper's is 600"
+    )
     epochs: int = Field(100, ge=1, le=100_000, description="passes over the support images")
     batch_size: int = Field(4, ge=1, le=100_000, description="support images per step; the last batch may be smaller")
     lr: float = Field(0.01, gt=0, le=100, description="learning rate of the head")
@@ -72,14 +75,18 @@ class FewShot(TransferEvaluator):
     )
     seed: int = Field(0, ge=0, le=2**31, description="draws the episodes, heads and minibatches")
     ledgers: tuple[Digest, ...] | None = Field(
-        None, strict=False, description="sha256 of imported ledgers to use, one per number of shots; null draws from the seed"
+        None,
+        strict=False,
+        description="sha256 of imported ledgers to use, one per number of shots; null draws from the seed",
     )
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """Episodes the target cannot fill and ledgers that are not imported or of another shape, as (field, message)."""
         found = []
         if self.ledgers is not None and len(self.ledgers) != len(self.shots):
-            found.append(("ledgers", f"{len(self.ledgers)} ledgers for {len(self.shots)} numbers of shots: give one for each"))
+            found.append(
+                ("ledgers", f"{len(self.ledgers)} ledgers for {len(self.shots)} numbers of shots: give one for each")
+            )
         if self.features != "exact" and self.mode != "linear":
             found.append(("features", "bf16 features are for mode linear: leave them exact"))
         if target is None or found:
@@ -112,10 +119,11 @@ class FewShot(TransferEvaluator):
             hits: list[Tensor] = []
             for scores_EQW in scored:
                 if not torch.isfinite(scores_EQW).all():
-                    told = (
-                        f"the scores of {shots}-shot episodes of {target.name!r} are not all finite: the network or an episode"
+                    told = f"the scores of {shots}-shot episodes of {target.name!r} are not all finite"
+                    raise ValueError(
+                        f"{told}: the network or an episode diverged; "
+                        "evaluate an earlier checkpoint, or use a smaller lr or affine_lr"
                     )
-                    raise ValueError(f"{told} diverged; evaluate an earlier checkpoint, or use a smaller lr or affine_lr")
                 labels_Q = torch.arange(self.ways, device=scores_EQW.device).repeat_interleave(self.queries)
                 hits += (scores_EQW.argmax(-1) == labels_Q).double().mean(1).cpu()
                 context.progress(f"{shots}-shot episodes of {target.name}", len(hits), self.episodes)

@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, Score
-from evaluators.curvature import Matvec, Spectrum, hvp, lanczos
-from evaluators.density import broadened, hutchinson, quadrature
+from evaluators.curvature.density import broadened, hutchinson, quadrature
+from evaluators.curvature.lanczos import Matvec, Spectrum, hvp, lanczos
 from trainer.core.data import AnyData, Dataset
 from trainer.core.data.augment import Augmentation
-from trainer.core.fingerprint import pin_precision
+from trainer.core.determinism import pin_precision
 from trainer.core.seeding import generator
 
 TOGETHER = 128
@@ -57,7 +57,10 @@ class HessianSpectrum(Evaluator):
     density_probes: int = Field(0, ge=0, le=100, description="random vectors for the spectral density; 0 leaves it out")
     density_steps: int = Field(80, ge=1, le=1000, description="Lanczos steps per vector, memory as for max_steps")
     density_width: float = Field(
-        0.01, ge=1e-3, lt=1, description="standard deviation of the density's Gaussians, as a share of the spectrum's range"
+        0.01,
+        ge=1e-3,
+        lt=1,
+        description="standard deviation of the density's Gaussians, as a share of the spectrum's range",
     )
 
     @model_validator(mode="after")
@@ -66,7 +69,9 @@ class HessianSpectrum(Evaluator):
             raise ValueError(f"max_steps {self.max_steps} cannot find k {self.k} eigenvalues: use at least k")
         for field in ("density_steps", "density_width"):
             if not self.density_probes and getattr(self, field) != type(self).model_fields[field].default:
-                raise ValueError(f"{field} is for the density, which density_probes 0 leaves out: set density_probes too")
+                raise ValueError(
+                    f"{field} is for the density, which density_probes 0 leaves out: set density_probes too"
+                )
         return self
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
@@ -96,7 +101,9 @@ class HessianSpectrum(Evaluator):
         if not batches:
             raise ValueError(self._too_large(drawn, source.name))
         pin_precision("fp32")  # products rounded to TF32 are not those of a symmetric matrix to 1e-6
-        objective = _Objective(model.eval(), source, *self._sample(source, batches * self.batch_size), self.label_smoothing)
+        objective = _Objective(
+            model.eval(), source, *self._sample(source, batches * self.batch_size), self.label_smoothing
+        )
         found, traces = [], []
         for index in range(batches):
             spectrum, trace_S = self._of_batch(objective, index)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, TransferEvaluator, distinct
-from evaluators.extraction import Precision
+from evaluators.features.extraction import Precision
 from trainer.core.data import AnyData, Dataset, Split
 from trainer.core.seeding import generator
 
@@ -44,7 +44,11 @@ class LinearProbe(TransferEvaluator):
 
     name: Literal["linear-probe"] = "linear-probe"
     learning_rates: Annotated[tuple[LearningRate, ...], AfterValidator(distinct)] = Field(
-        (0.1, 0.01, 0.001), min_length=1, max_length=16, strict=False, description="flat learning rates, each with its own head"
+        (0.1, 0.01, 0.001),
+        min_length=1,
+        max_length=16,
+        strict=False,
+        description="flat learning rates, each with its own head",
     )
     epochs: int = Field(120, ge=1, le=100_000, description="passes over the target's training images")
     batch_size: int = Field(32, ge=1, le=1_000_000, description="images per step; the last batch may be smaller")
@@ -92,7 +96,9 @@ class LinearProbe(TransferEvaluator):
 
     def _notes(self) -> tuple[str, ...]:
         tried = f"{len(self.learning_rates)} learning rates x {self.epochs} epochs"
-        selected = f"acc is the best of {tried} on the test images (test-selected); acc_heldout is chosen on training images"
+        selected = (
+            f"acc is the best of {tried} on the test images (test-selected); acc_heldout is chosen on training images"
+        )
         bf16 = "features were computed in bfloat16, which is NOT equivalent to the network's own precision"
         return (selected, bf16) if self.features == "bf16" else (selected,)
 

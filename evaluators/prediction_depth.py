@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, distinct
-from evaluators.extraction import PENULTIMATE, PIXELS
-from evaluators.neighbours import Nearest, Search, knn_predict
+from evaluators.features.extraction import PENULTIMATE, PIXELS
+from evaluators.knn import Nearest, Search, knn_predict
 from evaluators.progress import Progress, silent
 from trainer.core.data import AnyData, Dataset, Split
 
@@ -37,11 +37,11 @@ class PredictionDepth(Evaluator):
 
     name: Literal["prediction-depth"] = "prediction-depth"
     k: int = Field(5, ge=1, le=10_000, description="neighbours that vote")
-    layers: Annotated[tuple[str, ...], Field(min_length=1, max_length=200, strict=False), AfterValidator(distinct)] | None = (
-        Field(
-            None,
-            description="probed layers from input to output, `fc` for the softmax; null: the stage points and fc",
-        )
+    layers: (
+        Annotated[tuple[str, ...], Field(min_length=1, max_length=200, strict=False), AfterValidator(distinct)] | None
+    ) = Field(
+        None,
+        description="probed layers from input to output, `fc` for the softmax; null: the stage points and fc",
     )
     pool: Literal["none", "avg"] = Field("none", description="`none` flattens an output, `avg` averages its pixels")
     search: Search = Field(
@@ -66,7 +66,9 @@ class PredictionDepth(Evaluator):
         if self.k > len(source.train):
             raise ValueError(self._too_many(len(source.train)))
         votes, final = [], []
-        for held in _groups(self._points(model, source, source.test, context, context.progress), self.memory_mb * 2**20):
+        for held in _groups(
+            self._points(model, source, source.test, context, context.progress), self.memory_mb * 2**20
+        ):
             final.append(held[SOFTMAX].argmax(1))
             votes.append(self._votes(held, model, source, context))
         votes_LQ, final_Q = torch.cat(votes, 1), torch.cat(final)
@@ -78,7 +80,11 @@ class PredictionDepth(Evaluator):
         }
         scores["mean_depth"] = intervals.mean(depths_Q)
         histogram = torch.bincount(depths_Q, minlength=len(self.layers) + 1).double()
-        curves = {"depth_histogram": histogram, "depth/share": histogram / len(depths_Q), "depth/examples": depths_Q.double()}
+        curves = {
+            "depth_histogram": histogram,
+            "depth/share": histogram / len(depths_Q),
+            "depth/examples": depths_Q.double(),
+        }
         notes = (EMPIRICAL,) if self.search == "rerank" else ()
         return EvalResult(scores=scores, curves={name: each.tolist() for name, each in curves.items()}, notes=notes)
 
@@ -98,7 +104,9 @@ class PredictionDepth(Evaluator):
         for piece in context.bank.stream(model, source, split, streamed, self.pool, rows, progress=progress):
             logits_NC = head(piece[PENULTIMATE].double())
             if not torch.isfinite(logits_NC).all():
-                raise ValueError("the network's logits are not all finite, its training diverged: evaluate an earlier one")
+                raise ValueError(
+                    "the network's logits are not all finite, its training diverged: evaluate an earlier one"
+                )
             piece[SOFTMAX] = logits_NC.softmax(1)
             yield {layer: piece[layer] for layer in layers}
 
@@ -116,7 +124,9 @@ class PredictionDepth(Evaluator):
             context.progress(f"neighbours among the training images of {source.name}", done, len(train))
         return torch.stack(
             [
-                knn_predict(each.distances_Qk, train.labels_N.to(each.index_Qk.device)[each.index_Qk], len(source.classes))
+                knn_predict(
+                    each.distances_Qk, train.labels_N.to(each.index_Qk.device)[each.index_Qk], len(source.classes)
+                )
                 for each in nearest.values()
             ]
         )

@@ -16,7 +16,12 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 import evaluators as judges
-from trainer import check, methods
+from trainer import methods
+from trainer.conformance import checks
+from trainer.core import data
+from trainer.core.data.errors import DataProblem
+from trainer.core.data.facts import FACTS
+from trainer.core.data.manifest import MANIFEST, read_manifest
 from trainer.core.models import AnyModel
 from trainer.core.plugins import Plugin, code_sha256
 
@@ -85,14 +90,16 @@ def unchecked(home: Path) -> dict[str, str]:
     }
 
 
-def check_method(home: Path, name: str, now: datetime) -> list[check.Finding]:
+def check_method(home: Path, name: str, now: datetime) -> list[checks.Finding]:
     """Checks the method and keeps the pass, or takes back the one it had. Raises UnknownMethod."""
     kind, plugin = methods.METHODS.get(name), methods.PLUGINS.get(name)
     if kind is None:
         if plugin is None or plugin.problem is None:
-            raise UnknownMethod(f"no installed package offers a method {name!r}; known are {', '.join(methods.METHODS)}")
-        return [check.Finding("loads", False, plugin.problem)]
-    findings = check.check_method(kind)
+            raise UnknownMethod(
+                f"no installed package offers a method {name!r}; known are {', '.join(methods.METHODS)}"
+            )
+        return [checks.Finding("loads", False, plugin.problem)]
+    findings = checks.check_method(kind)
     if plugin is not None and plugin.code_sha256 is not None:
         passes = _read(home)
         passes.pop(name, None)
@@ -116,13 +123,17 @@ def _reason(plugin: Plugin, kind: type, passed: Pass | None) -> str | None:
     if there != plugin.code_sha256:
         return f"the code of {plugin.name!r} has changed since this process loaded it: {remedy}, and start the service again"
     if passed is None:
-        return f"{plugin.name!r} of the package {plugin.package} has not passed its check on this installation: {remedy}"
+        return (
+            f"{plugin.name!r} of the package {plugin.package} has not passed its check on this installation: {remedy}"
+        )
     if passed.code_sha256 != plugin.code_sha256:
         return f"the code of {plugin.name!r} has changed since it passed its check on {passed.checked_at}: {remedy}"
     return None
 
 
-def _entries(kinds: Mapping[str, type[BaseModel]], plugins: Mapping[str, Plugin], refused: Mapping[str, str]) -> list[Entry]:
+def _entries(
+    kinds: Mapping[str, type[BaseModel]], plugins: Mapping[str, Plugin], refused: Mapping[str, str]
+) -> list[Entry]:
     try:
         own_version = version_of("relearn")
     except PackageNotFoundError:  # a checkout on the path, not installed
@@ -163,3 +174,61 @@ def _write(home: Path, passes: dict[str, Pass]) -> None:
     aside = home / f".{FILE}.{os.getpid()}"
     aside.write_bytes(_PASSES.dump_json(passes, indent=1))
     aside.replace(home / FILE)
+
+
+def known_datasets(cache_root: Path) -> list[dict[str, Any]]:
+    """One entry per name that a spec may use; `prepared` lists the caches of it, whole or not."""
+    return [_built_in(name) for name in data.names() if name not in FACTS] + [
+        _paper(name, cache_root) for name in FACTS
+    ]
+
+
+def _built_in(name: str) -> dict[str, Any]:
+    spec = data.named(name)
+    splits = {"train": sum(spec.train_sizes()), "test": spec.test_size()}
+    return {
+        "name": name,
+        "classes": len(spec.class_names()),
+        "splits": splits,
+        "use": "built in: real handwritten digits",
+        "licence": "CC BY 4.0 (Alpaydin and Kaynak, UCI)",
+        "login": False,
+        "archives": [],
+        "prepared": [],
+        "ready": True,
+    }
+
+
+def _paper(name: str, cache_root: Path) -> dict[str, Any]:
+    facts = FACTS[name]
+    prepared = [_cache(manifest.parent) for manifest in sorted((cache_root / name).glob(f"**/{MANIFEST}"))]
+    return {
+        "name": name,
+        "classes": facts.classes,
+        "splits": dict(facts.splits),
+        "use": facts.paper_use,
+        "licence": facts.licence,
+        "login": facts.login,
+        "archives": [{"name": archive.name, "url": archive.url, "bytes": archive.bytes} for archive in facts.archives],
+        "prepared": prepared,
+        "ready": any("digest" in each for each in prepared),
+    }
+
+
+def _cache(directory: Path) -> dict[str, Any]:
+    try:
+        manifest = read_manifest(directory)
+    except DataProblem as problem:
+        return {"path": str(directory), "problem": str(problem)}
+    return {
+        "path": str(directory),
+        "dataset": manifest.dataset,
+        "size": manifest.recipe.size,
+        "recipe8": manifest.recipe8,
+        "subset": manifest.variant,
+        "digest": manifest.digest(),
+        "splits": {name: split.n for name, split in manifest.splits.items()},
+        "bytes": sum(split.images_bytes + split.labels_bytes + split.items_bytes for split in manifest.splits.values()),
+        "partial": manifest.partial,
+        "problems": list(manifest.problems),
+    }

@@ -47,7 +47,11 @@ def about(evaluator: str, metric: str) -> Metric:
 
 
 def _guessed(short: str) -> Metric:
-    if short in ("top1", "top5", "acc", "accuracy") or short.endswith(("_acc", "_accuracy")) or short.startswith("acc_"):
+    if (
+        short in ("top1", "top5", "acc", "accuracy")
+        or short.endswith(("_acc", "_accuracy"))
+        or short.startswith("acc_")
+    ):
         return _RATE_FIRST
     if short in ("loss", "error", "ece"):
         return Metric(better="lower", headline=True)

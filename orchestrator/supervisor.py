@@ -13,10 +13,11 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from orchestrator.publish import Publisher
-from orchestrator.ray_cluster import UNREACHABLE, JobState
+from orchestrator.cluster.jobs import UNREACHABLE, JobState
 from orchestrator.spec import ExperimentSpec
-from orchestrator.store import LIVE, Row, Store
+from orchestrator.states import LIVE
+from orchestrator.store import Row, Store
+from orchestrator.tracking.publisher import Publisher
 
 log = logging.getLogger("relearn.supervisor")
 
@@ -40,7 +41,12 @@ class Supervisor:
     of their own, so that a tracking server that hangs delays no start, cancel or recovery."""
 
     def __init__(
-        self, store: Store, executor: Executor, tracking_uri: str, max_running: int, now: Callable[[], float] = time.time
+        self,
+        store: Store,
+        executor: Executor,
+        tracking_uri: str,
+        max_running: int,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._executor, self._tracking_uri = store, executor, tracking_uri
         self._max_running, self._now = max_running, now
@@ -84,7 +90,10 @@ class Supervisor:
     def conclude(self) -> None:
         """Sets the final status of the runs of every experiment that has ended; what cannot be now is tried again."""
         for experiment in self._store.unpublished():
-            from orchestrator.tracking import OUTAGE, Tracker  # mlflow: two seconds that the API's start need not wait for
+            from orchestrator.tracking.mlflow import (  # mlflow: two seconds that the API's start need not wait for
+                OUTAGE,
+                Tracker,
+            )
 
             try:
                 spec = ExperimentSpec.model_validate_json(json.dumps(experiment["spec"]))

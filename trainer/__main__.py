@@ -19,7 +19,7 @@ import torch
 from trainer import loop, replay, spec
 from trainer.batches import DataBatches, SplitName
 from trainer.core import checkpoint, masks
-from trainer.core.fingerprint import pin_threads
+from trainer.core.determinism import pin_threads
 from trainer.methods.ke import KnowledgeEvolution
 from trainer.run import run
 
@@ -47,12 +47,20 @@ def _train(given: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("specs", nargs="+", type=Path, metavar="SPEC.json")
     parser.add_argument("--out", type=Path, help="folder for checkpoints, one subfolder per spec and generation")
-    parser.add_argument("--fork", type=Path, help="checkpoint of a finished generation to go on from, made under any method")
     parser.add_argument(
-        "--checkpoint-every", type=float, default=30.0, metavar="S", help="seconds between checkpoints inside a generation"
+        "--fork", type=Path, help="checkpoint of a finished generation to go on from, made under any method"
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds between checkpoints inside a generation",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="intra-op threads; part of what makes runs bit-identical")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="intra-op threads; part of what makes runs bit-identical"
+    )
     options = parser.parse_args(given)
     pin_threads(options.threads)
     if options.out and len({path.stem for path in options.specs}) < len(options.specs):
@@ -64,7 +72,9 @@ def _train(given: list[str]) -> None:
 
 
 def _replay(given: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m trainer replay", description="One JSON line per step over given batches.")
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer replay", description="One JSON line per step over given batches."
+    )
     parser.add_argument("--spec", type=Path, required=True, metavar="SPEC.json")
     parser.add_argument(
         "--init", type=Path, required=True, metavar="WEIGHTS.pt", help="state dict that generation 0 starts from"
@@ -82,7 +92,9 @@ def _replay(given: list[str]) -> None:
 
 
 def _slim(given: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m trainer slim", description="The slim network of a KE checkpoint (KELS).")
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer slim", description="The slim network of a KE checkpoint (KELS)."
+    )
     parser.add_argument("--spec", type=Path, required=True, metavar="SPEC.json")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="WEIGHTS.pt", help="where its state dict goes")
@@ -100,7 +112,10 @@ def _slim(given: list[str]) -> None:
     _print(
         {
             "parameters": {"dense": _count(state.model), "slim": _count(thin)},
-            f"{split}/accuracy": {"dense": batches.evaluate(state.model, split)[0], "slim": batches.evaluate(thin, split)[0]},
+            f"{split}/accuracy": {
+                "dense": batches.evaluate(state.model, split)[0],
+                "slim": batches.evaluate(thin, split)[0],
+            },
         }
     )
 

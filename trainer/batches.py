@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from trainer.core.data import Dataset
 from trainer.core.data.augment import Augmentation
+from trainer.core.distributed import Workers
 from trainer.core.seeding import generator
-from trainer.core.workers import Workers
 
 SplitName = Literal["train", "test"]
 

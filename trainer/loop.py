@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from trainer.batches import Batches
 from trainer.core import models
-from trainer.core.fingerprint import pin_precision
+from trainer.core.determinism import pin_precision
+from trainer.core.distributed import Workers, sync_batch_norm
 from trainer.core.state import EpochRow, TrainState
-from trainer.core.workers import Workers, sync_batch_norm
-from trainer.graphed import GraphedSteps, graphable
+from trainer.cuda_graphs import GraphedSteps, graphable
 from trainer.methods.base import Forgotten, Phase, Scale, Step
 from trainer.monitors import ascent_dose, note_forgetting, weight_norms
 from trainer.spec import TrainSpec
@@ -44,7 +44,9 @@ Observer = Callable[[StepTaken], None]
 
 def start(spec: TrainSpec, classes: int, device: torch.device) -> TrainState:
     """The state before the first epoch of generation 0."""
-    if device.type == "cuda" and device.index is not None:  # "cuda" alone is the current one, and torch refuses to set it
+    if (
+        device.type == "cuda" and device.index is not None
+    ):  # "cuda" alone is the current one, and torch refuses to set it
         torch.cuda.set_device(device)  # streams and graphs belong to the current one
     model = models.build(spec.model, classes, spec.seed)
     dtype = torch.float64 if spec.train.precision == "fp64" else torch.float32
@@ -93,7 +95,9 @@ def _generation(
     if state.epoch == 0 and state.generation > 0:
         forgotten = method.forget(state)
     graphed = graphed and graphable(method, state.generation)
-    steps = GraphedSteps(spec, state) if graphed else None  # of this generation alone: forgetting may change the teacher
+    steps = (
+        GraphedSteps(spec, state) if graphed else None
+    )  # of this generation alone: forgetting may change the teacher
     for phase in method.phases(state.generation, epochs):
         if state.epoch not in phase.epochs:
             continue
@@ -171,7 +175,9 @@ def _epoch(
         workers.take_statistics_of_first(state.model)
     mean_loss, accuracy = (totals / batches.samples).tolist()
     if not torch.isfinite(totals[0]):
-        remedy = "lower lr or the ascent's scale" if any(scale.lr < 0 for scale in phase.scales.values()) else "lower lr"
+        remedy = (
+            "lower lr or the ascent's scale" if any(scale.lr < 0 for scale in phase.scales.values()) else "lower lr"
+        )
         raise Diverged(f"the loss became {mean_loss} in epoch {e} of generation {g} ({phase.name}): {remedy}")
     state.monitors["ascent_dose"] = state.monitors.get("ascent_dose", 0.0) + ascent_dose(phase, lr, index + 1)
     metrics = {"train/loss": mean_loss, "train/accuracy": accuracy, "train/lr": lr}

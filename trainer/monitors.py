@@ -34,7 +34,11 @@ def weight_norms(spec: TrainSpec, state: TrainState) -> dict[str, float]:
 
 @torch.no_grad()
 def _norm(parameters: list[nn.Parameter]) -> float:
-    return float(torch.stack([parameter.norm(dtype=torch.float64) for parameter in parameters]).norm()) if parameters else 0.0
+    return (
+        float(torch.stack([parameter.norm(dtype=torch.float64) for parameter in parameters]).norm())
+        if parameters
+        else 0.0
+    )
 
 
 def note_forgetting(

@@ -13,7 +13,7 @@ from trainer import loop
 from trainer.batches import FixedBatches
 from trainer.core import models
 from trainer.core.layers import output_layer
-from trainer.core.redraw import GIVEN
+from trainer.core.reinit import GIVEN
 from trainer.core.state import TrainState
 from trainer.spec import TrainSpec
 
@@ -40,7 +40,9 @@ def replay(
             raise ValueError(
                 f"batch {index} must hold 3 channels and labels 0 to {classes - 1}, as the weights do; got {found}"
             )
-    floats = [(images if images.is_floating_point() else dataset.floats(images, state.dtype), y) for images, y in batches]
+    floats = [
+        (images if images.is_floating_point() else dataset.floats(images, state.dtype), y) for images, y in batches
+    ]
     steps: list[loop.StepTaken] = []
     _save(out, "g0000-start", state)
     for _ in loop.train(spec, state, FixedBatches(floats, classes), observer=steps.append):
@@ -89,7 +91,9 @@ def read(path: Path) -> Any:
 def _classes(spec: TrainSpec, weights: dict[str, Tensor]) -> int:
     output = output_layer([name for name, _ in models.skeleton(spec.model, classes=2).named_parameters()])[0]
     if output not in weights:
-        raise ValueError(f"the weights have no {output!r}, the output layer of {spec.model.name}; names are torchvision's")
+        raise ValueError(
+            f"the weights have no {output!r}, the output layer of {spec.model.name}; names are torchvision's"
+        )
     return len(weights[output])
 
 

@@ -14,8 +14,8 @@ import torch
 from trainer import loop
 from trainer.batches import DataBatches
 from trainer.core import checkpoint
+from trainer.core.determinism import Fingerprint, fingerprint
 from trainer.core.disk import DISK, Disk
-from trainer.core.fingerprint import Fingerprint, fingerprint
 from trainer.core.state import EpochRow, TrainState
 from trainer.spec import TrainSpec
 
@@ -26,7 +26,9 @@ KEPT = 2
 class Progress:
     """The checkpoints of an unfinished generation, in a folder of their own; one is due every `every_s` seconds."""
 
-    def __init__(self, folder: Path, every_s: float, disk: Disk = DISK, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, folder: Path, every_s: float, disk: Disk = DISK, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.folder, self._every_s, self._disk, self._clock = folder, every_s, disk, clock
         self._saved_at = clock()
 
@@ -66,7 +68,11 @@ def run(
     state = loop.start(spec, len(dataset.classes), device)
     now = fingerprint(device)
     progress = None if out is None else Progress(out / "progress", every_s, disk)
-    found = checkpoint.furthest([*out.glob("g[0-9][0-9][0-9][0-9]"), *progress.checkpoints()], disk) if out and progress else []
+    found = (
+        checkpoint.furthest([*out.glob("g[0-9][0-9][0-9][0-9]"), *progress.checkpoints()], disk)
+        if out and progress
+        else []
+    )
     key = identity(spec)
     if found:
         if found[0][0].key != key:
@@ -98,11 +104,15 @@ def _fork(spec: TrainSpec, state: TrainState, fork: Path) -> None:
     try:
         checkpoint.load(fork, state)
     except RuntimeError as error:
-        raise ValueError(f"{fork} holds another network than {spec.model.name} for {spec.data.name}: {error}") from error
+        raise ValueError(
+            f"{fork} holds another network than {spec.model.name} for {spec.data.name}: {error}"
+        ) from error
     if "train_accuracy" not in state.monitors:
         raise ValueError(f"{fork} is in the middle of generation {state.generation}: fork a finished one")
     if state.generation >= spec.train.generations - 1:
-        raise ValueError(f"{fork} is generation {state.generation}, nothing is left of the spec's {spec.train.generations}")
+        raise ValueError(
+            f"{fork} is generation {state.generation}, nothing is left of the spec's {spec.train.generations}"
+        )
     state.origin, state.seed = state.origin or (state.seed, 0), spec.seed
     if "generation" in spec.train.reset_momentum_at:
         state.momentum = {}

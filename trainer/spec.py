@@ -24,7 +24,9 @@ class TrainSettings(BaseModel):
     batch_size: int = Field(32, ge=1, le=65_536, description="images per step; the last, smaller batch is kept")
     lr: float = Field(0.01, gt=0, le=100, description="base learning rate, before the schedule")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum, no dampening, no Nesterov")
-    weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 in the gradient of every parameter, BN and biases too")
+    weight_decay: float = Field(
+        5e-4, ge=0, le=1, description="L2 in the gradient of every parameter, BN and biases too"
+    )
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="share of the target spread over all classes")
     schedule: Schedule = Field(Schedule(), description="how the learning rate moves within its scope")
     precision: Literal["fp32", "tf32", "bf16", "fp64"] = Field(
@@ -63,7 +65,9 @@ class TrainSpec(BaseModel):
         """All contradictions between the parts: (path, message) pairs."""
         parameters = [name for name, _ in skeleton(self.model, classes=2).named_parameters()]
         found = [(f"train/{field}", message) for field, message in self.train.problems()]
-        return found + [(f"method/{field}", message) for field, message in self.method.problems(self.train.epochs, parameters)]
+        return found + [
+            (f"method/{field}", message) for field, message in self.method.problems(self.train.epochs, parameters)
+        ]
 
 
 OFFICIAL_CODE: dict[str, Any] = {"lr": 0.1, "schedule": {"warmup_epochs": 20}}

@@ -62,7 +62,9 @@ def measure(
     settings = {"lr": STILL, "generations": max(spec.train.generations, 2), "evaluate_every": 1}
     changes = {"train": spec.train.model_copy(update=settings)} | ({"method": Normal()} if ordinary else {})
     spec = spec.model_copy(update=changes)
-    batches = _Timed(_images(spec.train.batch_size, classes, pixels, device), spec.train.batch_size, device, budget_s, clock)
+    batches = _Timed(
+        _images(spec.train.batch_size, classes, pixels, device), spec.train.batch_size, device, budget_s, clock
+    )
     state = loop.start(spec, classes, device)
     state.generation, state.monitors = generation, {"train_accuracy_at_start": 0.0}
     next(loop.train(spec, state, batches))

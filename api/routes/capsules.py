@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from api.deps import TheExperiment, TheStore
 from api.problems import ApiProblem
-from api.routes.experiments import TheExperiment, TheStore
-from orchestrator.capsule import capsule_of, opened
-from orchestrator.verdict import verdict
+from orchestrator.results.capsule import capsule_of, opened
+from orchestrator.results.verdict import verdict
 
 router = APIRouter(tags=["capsules"])
 

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from orchestrator import catalogue
-from orchestrator.datasets import known_datasets
-from trainer.core.data.prepared.spec import cache_root
+from orchestrator.catalogue import known_datasets
+from trainer.core.data.paper import cache_root
 
 router = APIRouter(tags=["catalogue"])
 

@@ -7,47 +7,24 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api.posted import invalid_spec, read_spec
-from api.problems import ApiProblem, not_found
-from orchestrator import capsule, catalogue, intake, results
+from api.body import invalid_spec, read_posted
+from api.deps import TheExperiment, TheStore, TheSupervisor
+from api.problems import ApiProblem
+from orchestrator import catalogue, intake, results
 from orchestrator import plan as planning
 from orchestrator.problems import InvalidSpec
+from orchestrator.results import capsule
 from orchestrator.spec import ExperimentSpec
-from orchestrator.store import TERMINAL, KeyReused, Row, Store
-from orchestrator.supervisor import Supervisor
+from orchestrator.states import TERMINAL
+from orchestrator.store import KeyReused, Row, Store
 
 router = APIRouter(tags=["experiments"])
-
 STREAM_S = 1.0
 """How often a progress stream looks for news."""
-
-
-def store_of(request: Request) -> Store:
-    store: Store = request.app.state.store
-    return store
-
-
-def supervisor_of(request: Request) -> Supervisor:
-    supervisor: Supervisor = request.app.state.supervisor
-    return supervisor
-
-
-TheStore = Annotated[Store, Depends(store_of)]
-TheSupervisor = Annotated[Supervisor, Depends(supervisor_of)]
-
-
-def experiment_of(experiment_id: str, store: TheStore) -> Row:
-    row = store.experiment(experiment_id)
-    if row is None:
-        raise not_found(f"experiment {experiment_id!r}")
-    return row
-
-
-TheExperiment = Annotated[Row, Depends(experiment_of)]
 SPEC_SCHEMA = ExperimentSpec.model_json_schema(ref_template="#/components/schemas/{model}")
 SPEC_PARTS: dict[str, Any] = SPEC_SCHEMA.pop("$defs")
 """What SPEC_SCHEMA refers to; the application adds it to the components of its description."""
@@ -67,7 +44,7 @@ async def submit(
     The same Idempotency-Key with the same body gives the first answer's experiment again. A capsule may be posted instead of
     a spec: it is done again, and GET /experiments/{id}/verdict compares.
     """
-    raw, text = await read_spec(request)
+    raw, text = await read_posted(request, capsule.MAX_BYTES)
     home: Path = request.app.state.home
 
     def accept() -> tuple[Row, bool]:
@@ -75,7 +52,7 @@ async def submit(
         identity, new = store.answered(idempotency_key, digest), False
         if identity is None:
             posted = capsule.opened(raw) if capsule.is_capsule(raw) else None
-            spec = intake.read(posted.spec if posted else raw, store, catalogue.unchecked(home))
+            spec = intake.read_spec(posted.spec if posted else raw, store, catalogue.unchecked(home))
             kept = raw if posted else None
             resolved = spec.model_dump(mode="json")
             identity, new = store.submit(spec.name, resolved, planning.plan(spec), idempotency_key, digest, kept)
@@ -151,7 +128,9 @@ async def _stream(store: Store, identity: str) -> AsyncIterator[str]:
         row = await run_in_threadpool(store.experiment, identity)
         assert row is not None
         view = await run_in_threadpool(results.view, store, row)
-        told = {key: value for key, value in view.items() if key != "progress"} | {"epochs": view["progress"]["epochs_done"]}
+        told = {key: value for key, value in view.items() if key != "progress"} | {
+            "epochs": view["progress"]["epochs_done"]
+        }
         if told != last:
             last, silent_s = told, 0.0
             yield f"event: progress\ndata: {json.dumps(view)}\n\n"

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from api.posted import invalid_spec, read_spec
-from api.routes.experiments import SPEC_SCHEMA, TheStore
-from orchestrator import capsule, catalogue, intake
-from orchestrator.forecast import Cluster, forecast
+from api.body import invalid_spec, read_posted
+from api.deps import TheStore
+from api.routes.experiments import SPEC_SCHEMA
+from orchestrator import catalogue, intake
+from orchestrator.cluster.timing import RayCluster
+from orchestrator.estimate.forecast import Cluster, forecast
 from orchestrator.problems import InvalidSpec, Problem
-from orchestrator.ray_timing import RayCluster
+from orchestrator.results import capsule
 from orchestrator.settings import Settings
 
 router = APIRouter(tags=["experiments"])
@@ -30,7 +32,9 @@ async def plan(
     request: Request,
     store: TheStore,
     cluster: TheCluster,
-    measure: Annotated[bool, Query(description="first time a few steps of every kind that was never trained here")] = False,
+    measure: Annotated[
+        bool, Query(description="first time a few steps of every kind that was never trained here")
+    ] = False,
 ) -> dict[str, Any]:
     """What the same body would do if it were posted to /experiments, with data that is not prepared as a warning.
 
@@ -38,13 +42,13 @@ async def plan(
     experiment is at, and what is left to do; `sharing` says why. `quote` has hours with their interval and basis, and is null
     where nobody has timed such work; `storage` is in bytes.
     """
-    raw, _ = await read_spec(request)
+    raw, _ = await read_posted(request, capsule.MAX_BYTES)
     service: Settings = request.app.state.service
 
     def answer() -> dict[str, Any]:
         missing: list[Problem] = []
         posted = capsule.opened(raw).spec if capsule.is_capsule(raw) else raw
-        spec = intake.read(posted, store, catalogue.unchecked(request.app.state.home), missing)
+        spec = intake.read_spec(posted, store, catalogue.unchecked(request.app.state.home), missing)
         free = shutil.disk_usage(service.storage if service.storage.exists() else service.home).free
         return forecast(spec, missing, store, cluster, free, measure=measure)
 

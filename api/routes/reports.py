@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api.routes.experiments import TheExperiment, TheStore, experiment_of
+from api.deps import TheExperiment, TheStore, experiment_of
 from orchestrator.store import Row, Store
 
 router = APIRouter(tags=["reports"])
@@ -21,7 +21,9 @@ _HEADERS = {
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The report. `docs/report.md` names the fields of the JSON.",
-        "content": {kind: {} for kind in ("text/html", "text/markdown", "application/x-tex", "text/csv", "application/json")},
+        "content": {
+            kind: {} for kind in ("text/html", "text/markdown", "application/x-tex", "text/csv", "application/json")
+        },
     }
 }
 

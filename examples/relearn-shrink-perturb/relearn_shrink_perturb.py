@@ -20,7 +20,9 @@ class ShrinkPerturb(Method):
 
     name: Literal["shrink-perturb"] = "shrink-perturb"
     shrink: float = Field(0.5, ge=0, le=1, description="share of the old weight that stays [our choice]")
-    noise: float = Field(0.1, ge=0, le=1, description="multiplies the draw from the law of the initialisation [our choice]")
+    noise: float = Field(
+        0.1, ge=0, le=1, description="multiplies the draw from the law of the initialisation [our choice]"
+    )
 
     def forget(self, state: TrainState) -> Forgotten:
         weights = masks.weights(state.model)

@@ -51,7 +51,9 @@ def _written(spec: Spec, arm: Spec, common: Spec, name: str) -> Spec:
             own[part] = wanted
     train = spec["train"] | arm.get("train", {})
     if missing := common["train"].keys() - train.keys():
-        raise ValueError(f"the recipe of {name} must say {', '.join(sorted(missing))}, which would else be another preset's")
+        raise ValueError(
+            f"the recipe of {name} must say {', '.join(sorted(missing))}, which would else be another preset's"
+        )
     kept = _OF_DATA if "data" in own else ()
     if differing := {key: value for key, value in train.items() if key in kept or value != common["train"].get(key)}:
         own["train"] = differing

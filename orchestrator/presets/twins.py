@@ -112,7 +112,9 @@ def _arm(arm: Spec) -> Spec:
     if "ascent_scale" in method:
         method = method | {"ascent_scale": _ASCENT_SCALE}
     own = {"data": lambda data: _DATA[data["name"]], "model": _model, "train": _train}
-    return {"name": _arm_name(arm["name"]), "method": method} | {part: own[part](arm[part]) for part in own if part in arm}
+    return {"name": _arm_name(arm["name"]), "method": method} | {
+        part: own[part](arm[part]) for part in own if part in arm
+    }
 
 
 def _arm_name(name: str) -> str:

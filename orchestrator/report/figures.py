@@ -109,7 +109,9 @@ def accuracy(arms: list[Drawn]) -> Figure | None:
         each = "; ".join(f"{label} {ranges(own)}" for label, own in spans.items())
         phases = f" Forgetting phases: epochs {ranges(shaded) if shaded else each}."
     caption = "Test accuracy over all generations" + bands(lines)
-    caption += "; forgetting phases are shaded" if shaded else "; forgetting phases differ and are not shaded" if spans else ""
+    caption += (
+        "; forgetting phases are shaded" if shaded else "; forgetting phases differ and are not shaded" if spans else ""
+    )
     caption += "; thin lines are starts of generations." if lines_at else "."
     caption += " Epochs that not all seeds of an arm have reached are left out." if partly else ""
     return Figure("accuracy", caption + cut(lines, limits) + beyond, f"Line chart. {gist}.{phases}", (panel,))
@@ -206,7 +208,9 @@ def spectrum(arms: list[Drawn]) -> Figure | None:
         f"{label} {min(values):.4g} to {max(values):.4g}, {100 * sum(v < 0 for v in values) / len(values):.1f} % negative"
         for label, values, _ in pooled
     )
-    caption = "Hessian eigenvalues of largest magnitude, pooled over minibatches and seeds, after the last judged generation."
+    caption = (
+        "Hessian eigenvalues of largest magnitude, pooled over minibatches and seeds, after the last judged generation."
+    )
     return Figure("spectrum", caption + beyond, f"Histogram. {gist}.", (panel,))
 
 
@@ -251,9 +255,8 @@ def shots(arms: list[Drawn]) -> Figure | None:
             gist.append(f"{title} with {max(numbers)} shots: {most}")
     if not panels:
         return None
-    caption = (
-        "Few-shot accuracy by shots after the last judged generation, with 95 % intervals over seeds (one seed: episodes)."
-    )
+    caption = "Few-shot accuracy by shots after the last judged generation, "
+    caption += "with 95 % intervals over seeds (one seed: episodes)."
     caption += "".join(said) + _more(len(panels), "data sets and modes")
     alt = f"Line charts. {'. '.join(gist[:MOST_PANELS])}."
     return Figure("shots", caption, alt, tuple(panels[:MOST_PANELS]))

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator import metrics
-from orchestrator.layout import Axis, Cell, Published, ReportTable
 from orchestrator.report.source import Source
+from orchestrator.spec.tables import Axis, Cell, Published, ReportTable
 
 _MANY = 3
 """Arms named in a label; of more, the first stands for all."""
@@ -112,7 +112,9 @@ def _columns(sources: list[Source], evaluator: str) -> Iterator[Axis]:
         label = (metric if target is None else f"{target} {metric}") + (
             " (%)" if metrics.about(evaluator, metric).share else ""
         )
-        yield Axis.model_construct(label=label, arm=None, generation=None, evaluator=evaluator, dataset=target, metric=metric)
+        yield Axis.model_construct(
+            label=label, arm=None, generation=None, evaluator=evaluator, dataset=target, metric=metric
+        )
 
 
 def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[Line]:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from orchestrator.layout import Cell
 from orchestrator.report.model import Series
 from orchestrator.report.source import Sample, Source
 from orchestrator.report.statistics import mean
+from orchestrator.spec.tables import Cell
 
 MOST_LINES = 12
 """More lines than this cannot be told apart: the first are drawn, and the caption says so."""
@@ -43,7 +43,12 @@ class Drawn:
 
     def eigenvalues(self, generation: int) -> list[float]:
         """Those of all seeds."""
-        return [value for curves in self._spectra(generation) for value in curves.get("eigenvalues", ()) if value is not None]
+        return [
+            value
+            for curves in self._spectra(generation)
+            for value in curves.get("eigenvalues", ())
+            if value is not None
+        ]
 
     def density(self, generation: int) -> list[tuple[float, float]]:
         """The spectral density of the first seed that has one: points (eigenvalue, density) where both are numbers."""
@@ -131,7 +136,9 @@ def cut(lines: Iterable[Series], limits: tuple[float, float]) -> str:
     """Says where an interval goes beyond the axis."""
     bounds = (value for line in lines for value in (*(line.low or ()), *(line.high or ())) if value is not None)
     return (
-        " Intervals that reach beyond the axis are cut." if any(not limits[0] <= each <= limits[1] for each in bounds) else ""
+        " Intervals that reach beyond the axis are cut."
+        if any(not limits[0] <= each <= limits[1] for each in bounds)
+        else ""
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator import presets
 from orchestrator.report.source import Sample, Source
-from orchestrator.store import TERMINAL
+from orchestrator.states import TERMINAL
 
 DEFAULT_HESSIAN_EXAMPLES = 10_000
 PROTOCOL_EPISODES = 600
@@ -47,7 +47,12 @@ def _reduced(sample: Sample, settings: dict[str, Any], said: list[str]) -> Itera
     if (kept := settings.get("train_per_class")) is not None:
         yield f"{sample.evaluator}: reduced to {kept} training images per class."
     episodes = settings.get("episodes")
-    if sample.evaluator == "few-shot" and episodes and episodes < PROTOCOL_EPISODES and not any("reduced" in s for s in said):
+    if (
+        sample.evaluator == "few-shot"
+        and episodes
+        and episodes < PROTOCOL_EPISODES
+        and not any("reduced" in s for s in said)
+    ):
         yield f"few-shot: reduced run: {episodes} of the protocol's {PROTOCOL_EPISODES} episodes"
     examples = settings.get("examples")
     if sample.evaluator == "hessian-spectrum" and examples and examples < DEFAULT_HESSIAN_EXAMPLES:
@@ -62,13 +67,19 @@ def notices(sources: list[Source]) -> Iterator[str]:
             f"This report shows the mechanism on small data, not the paper's numbers: {', '.join(small)} "
             f"{'are' if len(small) > 1 else 'is'} cut from the 1,797 built-in images of handwritten digits."
         )
-    partial = sorted({label for source in sources for label in source.trained_on.values() if "partial" in label.split(".")})
+    partial = sorted(
+        {label for source in sources for label in source.trained_on.values() if "partial" in label.split(".")}
+    )
     if partial:
         yield f"Trained on partial data (images of the data set are missing): {', '.join(partial)}."
     for source in sources:
         if changed := ", ".join(_changed(source)):
             made = "Made" if len(sources) == 1 else f"{source.label}: made"
-            printed = ": the printed values are not of this setting" if any(table.published for table in source.tables) else ""
+            printed = (
+                ": the printed values are not of this setting"
+                if any(table.published for table in source.tables)
+                else ""
+            )
             yield f"{made} from {source.spec['preset']} with other {changed}{printed}."
         state, name = source.experiment["state"], source.label
         if state not in TERMINAL:

@@ -35,7 +35,11 @@ def experiment(source: Source) -> model.Experiment:
 
 def provenance(sources: list[Source], details: list[dict[str, Any]]) -> model.Provenance:
     """`details` are those of the evaluations shown."""
-    prints = {json.dumps(each["fingerprint"], sort_keys=True): each["fingerprint"] for each in details if "fingerprint" in each}
+    prints = {
+        json.dumps(each["fingerprint"], sort_keys=True): each["fingerprint"]
+        for each in details
+        if "fingerprint" in each
+    }
     texts = {str(each[name]) for each in details for name in ("source", "target") if name in each}
     return model.Provenance(
         _version(),

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator import results
-from orchestrator.layout import Cell, ReportTable
+from orchestrator.spec.tables import Cell, ReportTable
 from orchestrator.store import Row, Store
 from trainer.core import data
 
@@ -97,7 +97,9 @@ class Source:
             if each["evaluator"]["name"] == evaluator and (each.get("arms") is None or arm in each["arms"])
         ]
         # a data set that no target names, as under a label of earlier code, may be of any of them
-        named = any(_aims_at(each, dataset) for each in self.spec["evaluations"] if each["evaluator"]["name"] == evaluator)
+        named = any(
+            _aims_at(each, dataset) for each in self.spec["evaluations"] if each["evaluator"]["name"] == evaluator
+        )
         for each in asked:
             if not named or _aims_at(each, dataset):
                 moments: list[Any] = ["last"] if ready else each["on"]
@@ -108,7 +110,8 @@ class Source:
     def transfers(self, evaluator: str) -> bool:
         """Whether the evaluator judges on other data than the arms were trained on."""
         return any(
-            each["evaluator"]["name"] == evaluator and each["evaluator"].get("targets") for each in self.spec["evaluations"]
+            each["evaluator"]["name"] == evaluator and each["evaluator"].get("targets")
+            for each in self.spec["evaluations"]
         )
 
     @cached_property
@@ -157,7 +160,11 @@ class Source:
         assert cell.metric is not None
         labels = self._index.get((cell.arm, self.generation(cell), cell.evaluator, cell.metric), {})
         wanted = cell.dataset or self.trained_on[cell.arm]
-        label = wanted if wanted in labels else min((each for each in labels if each.startswith(f"{wanted}.")), default=None)
+        label = (
+            wanted
+            if wanted in labels
+            else min((each for each in labels if each.startswith(f"{wanted}.")), default=None)
+        )
         if label is None:
             return None
         protocols = labels[label]

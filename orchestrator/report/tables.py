@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from orchestrator import metrics
-from orchestrator.layout import Cell, Published
 from orchestrator.metrics import Better, Metric
 from orchestrator.report import model, notes, statistics
 from orchestrator.report.layouts import Layout
 from orchestrator.report.source import Sample, Source
+from orchestrator.spec.tables import Cell, Published
 
 
 @dataclass
@@ -184,7 +184,8 @@ def _reading(places: list[Place], seeds: int, apart: int, layout: Layout) -> Ite
         among = "column" if layout.compare == "rows" else "row"
         yield (
             f"Bold: best of its {among}; the 95 % interval of the difference to every other, paired {paired_by}, excludes zero "
-            "(not corrected for the number of comparisons)." + (" Two seeds are few: it may be chance." if 2 in best else "")
+            "(not corrected for the number of comparisons)."
+            + (" Two seeds are few: it may be chance." if 2 in best else "")
         )
     if apart:
         yield "Nothing is marked among scores that were judged under other settings or on other data than one another."

@@ -5,15 +5,15 @@ nothing once a later attempt holds the node, so a worker that was thought dead c
 changes.
 """
 
-from orchestrator.store.database import LIVE, TERMINAL, Row
+from orchestrator.store.database import Row
 from orchestrator.store.durations import Durations
 from orchestrator.store.experiments import Experiments, KeyReused
-from orchestrator.store.measured import Measured
+from orchestrator.store.holdings import Upkeep
+from orchestrator.store.measurements import Measured
 from orchestrator.store.nodes import Claim, Nodes, Standing
-from orchestrator.store.published import Published
-from orchestrator.store.upkeep import Upkeep
+from orchestrator.store.publications import Published
 
-__all__ = ["LIVE", "TERMINAL", "Claim", "KeyReused", "Row", "Standing", "Store"]
+__all__ = ["Claim", "KeyReused", "Row", "Standing", "Store"]
 
 
 class Store(Experiments, Nodes, Measured, Durations, Published, Upkeep):

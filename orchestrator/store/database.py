@@ -8,12 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from orchestrator.tables import (
-    schema,
-)
-
-TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
-LIVE = ("STARTING", "RUNNING", "RECOVERING", "CANCELLING")
+from orchestrator.store.schema import schema
 
 Row = sa.RowMapping
 

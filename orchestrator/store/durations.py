@@ -6,13 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.store.database import Database, Row
-from orchestrator.tables import (
-    epochs,
-    experiments,
-    nodes,
-    timings,
-    uses,
-)
+from orchestrator.store.schema import epochs, experiments, nodes, timings, uses
 
 
 class Durations(Database):
@@ -42,7 +36,9 @@ class Durations(Database):
         found: dict[str, list[tuple[int, float]]] = {}
         with self._engine.connect() as connection:
             for start in range(0, len(keys), 500):
-                query = sa.select(epochs.c.key, epochs.c.epoch, epochs.c.at).where(epochs.c.key.in_(keys[start : start + 500]))
+                query = sa.select(epochs.c.key, epochs.c.epoch, epochs.c.at).where(
+                    epochs.c.key.in_(keys[start : start + 500])
+                )
                 for row in connection.execute(query.order_by(epochs.c.key, epochs.c.epoch)):
                     found.setdefault(row.key, []).append((row.epoch, row.at))
         return found

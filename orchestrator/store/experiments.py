@@ -8,16 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.plan import Plan
+from orchestrator.plan.missing import trained_again
 from orchestrator.problems import InvalidSpec, Problem
-from orchestrator.retention import trained_again
-from orchestrator.store.database import TERMINAL, Database, Row, alone, insert
-from orchestrator.tables import (
-    capsules,
-    experiments,
-    idempotency,
-    nodes,
-    uses,
-)
+from orchestrator.states import TERMINAL
+from orchestrator.store.database import Database, Row, alone, insert
+from orchestrator.store.schema import capsules, experiments, idempotency, nodes, uses
 
 
 class KeyReused(ValueError):  # noqa: N818  the outcome's name
@@ -99,7 +94,11 @@ class Experiments(Database):
         if not experiment.isprintable():  # no id of ours, and PostgreSQL takes no NUL
             return None
         with self._engine.connect() as connection:
-            return connection.execute(sa.select(experiments).where(experiments.c.id == experiment)).mappings().one_or_none()
+            return (
+                connection.execute(sa.select(experiments).where(experiments.c.id == experiment))
+                .mappings()
+                .one_or_none()
+            )
 
     def experiments(self, states: Iterable[str] | None = None, limit: int | None = None) -> list[Row]:
         """Experiments, newest first."""
@@ -175,7 +174,9 @@ class Experiments(Database):
                 .where(experiments.c.id == experiment, experiments.c.attempt == attempt)
                 .values(alive_at=self._now(), **({} if message is None else {"message": message}))
             )
-            query = sa.select(experiments.c.state).where(experiments.c.id == experiment, experiments.c.attempt == attempt)
+            query = sa.select(experiments.c.state).where(
+                experiments.c.id == experiment, experiments.c.attempt == attempt
+            )
             return connection.scalar(query)
 
     def set_published(self, experiment: str) -> None:
@@ -189,7 +190,9 @@ def _states(connection: sa.Connection, keys: list[str]) -> tuple[dict[str, str],
     found: dict[str, str] = {}
     kept = set()
     for start in range(0, len(keys), 500):
-        query = sa.select(nodes.c.key, nodes.c.state, nodes.c.checkpoint_uri).where(nodes.c.key.in_(keys[start : start + 500]))
+        query = sa.select(nodes.c.key, nodes.c.state, nodes.c.checkpoint_uri).where(
+            nodes.c.key.in_(keys[start : start + 500])
+        )
         for row in connection.execute(query):
             found[row.key] = row.state
             kept |= {row.key} if row.checkpoint_uri is not None else set()

@@ -6,16 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.store.database import LIVE, TERMINAL, Database, Row, finite, insert
-from orchestrator.tables import (
-    curves,
-    details,
-    experiments,
-    machines,
-    nodes,
-    results,
-    uses,
-)
+from orchestrator.states import LIVE, TERMINAL
+from orchestrator.store.database import Database, Row, finite, insert
+from orchestrator.store.schema import curves, details, experiments, machines, nodes, results, uses
 
 
 @dataclass(frozen=True)
@@ -154,12 +147,21 @@ class Nodes(Database):
             if not self._finish(connection, claim, {"made_by": made_by}):
                 return False
             rows = [
-                {"key": claim.key, "evaluator": evaluator, "dataset": dataset, "metric": metric, "at": at, **finite(score)}
+                {
+                    "key": claim.key,
+                    "evaluator": evaluator,
+                    "dataset": dataset,
+                    "metric": metric,
+                    "at": at,
+                    **finite(score),
+                }
                 for metric, score in scores.items()
             ]
             insert(connection, results, rows)
             lines = {name: list(finite(dict(enumerate(each))).values()) for name, each in series.items()}
-            insert(connection, curves, [{"key": claim.key, "name": name, "values": each} for name, each in lines.items()])
+            insert(
+                connection, curves, [{"key": claim.key, "name": name, "values": each} for name, each in lines.items()]
+            )
             if about is not None:
                 connection.execute(sa.insert(details), {"key": claim.key, "content": dict(about)})
             return True
@@ -181,7 +183,9 @@ class Nodes(Database):
         """Puts the unfinished nodes of an ended experiment back: `skipped` as SKIPPED, the rest as QUEUED."""
         with self._writing.begin() as connection:
             mine = (nodes.c.owner == experiment, nodes.c.state == "RUNNING")
-            connection.execute(sa.update(nodes).where(*mine).values(state="QUEUED", owner=None, fence=nodes.c.fence + 1))
+            connection.execute(
+                sa.update(nodes).where(*mine).values(state="QUEUED", owner=None, fence=nodes.c.fence + 1)
+            )
             for key in skipped:
                 waiting = (nodes.c.key == key, nodes.c.state == "QUEUED")
                 connection.execute(sa.update(nodes).where(*waiting).values(state="SKIPPED", reason="DEPENDENCY"))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from api import body
 from api.problems import ApiProblem
-from tests.api.app import TestClient, is_problem, serving
-from tests.api.app import settings as configured
-from tests.orchestrator.small import small
+from tests.api.builders import TestClient, is_problem, serving
+from tests.api.builders import settings as configured
+from tests.orchestrator.builders import small
 
 GOOD = json.dumps(small()).encode()
 
@@ -160,8 +160,23 @@ def test_any_bytes_get_an_answer(client: TestClient, raw: bytes) -> None:
     check_answer(client, raw)
 
 
-FIELDS = ["name", "data", "model", "train", "arms", "seeds", "evaluations", "method", "evaluator", "on", "targets", "epochs"]
-WORDS = st.sampled_from([*FIELDS, "digits", "normal", "seal", "accuracy", "few-shot", "resnet-digits"]) | st.text(max_size=4)
+FIELDS = [
+    "name",
+    "data",
+    "model",
+    "train",
+    "arms",
+    "seeds",
+    "evaluations",
+    "method",
+    "evaluator",
+    "on",
+    "targets",
+    "epochs",
+]
+WORDS = st.sampled_from([*FIELDS, "digits", "normal", "seal", "accuracy", "few-shot", "resnet-digits"]) | st.text(
+    max_size=4
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=5),
@@ -184,5 +199,7 @@ def test_the_good_spec_with_any_part_replaced_gets_an_answer(client: TestClient,
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.integers(0, len(GOOD)), st.integers(0, 20), st.binary(max_size=8))
-def test_the_good_spec_with_bytes_overwritten_gets_an_answer(client: TestClient, at: int, length: int, other: bytes) -> None:
+def test_the_good_spec_with_bytes_overwritten_gets_an_answer(
+    client: TestClient, at: int, length: int, other: bytes
+) -> None:
     check_answer(client, GOOD[:at] + other + GOOD[at + length :])

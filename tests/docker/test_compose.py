@@ -61,8 +61,12 @@ def test_head_and_worker_share_their_storage() -> None:
 
 
 def test_every_setting_named_here_is_one_that_the_code_reads() -> None:
-    code = "".join(path.read_text() for folder in ("api", "orchestrator") for path in (DOCKER.parent / folder).rglob("*.py"))
-    named = {name for service in OURS for name in COMPOSE["services"][service]["environment"] if name.startswith("RELEARN_")}
+    code = "".join(
+        path.read_text() for folder in ("api", "orchestrator") for path in (DOCKER.parent / folder).rglob("*.py")
+    )
+    named = {
+        name for service in OURS for name in COMPOSE["services"][service]["environment"] if name.startswith("RELEARN_")
+    }
     assert named
     assert {name for name in named if f'"{name}"' not in code} == set()
 

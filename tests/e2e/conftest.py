@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.cli.stack import Stack
 from api.client import Client
-from api.local import Stack
 from orchestrator.store import Store
 
 

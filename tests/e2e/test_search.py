@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from api.cli.stack import Stack
 from api.client import Client
-from api.local import Stack
 from orchestrator.store import Store
 from tests.e2e.conftest import children_named
 from tests.e2e.test_service import end, gone, in_epoch, job_log, spec, undisturbed_digests, until
@@ -98,7 +98,9 @@ def test_objectives_are_evaluations_like_any_other_and_the_rest_is_judged_of_the
     rows = client.results(first["id"])
     for trial in first["search"]["trials"]:
         of_trial = [row for row in rows if row["arm"] == trial["arm"]]
-        accuracy = {row["generation"]: row for row in of_trial if (row["evaluator"], row["metric"]) == ("accuracy", "top1")}
+        accuracy = {
+            row["generation"]: row for row in of_trial if (row["evaluator"], row["metric"]) == ("accuracy", "top1")
+        }
         assert {str(generation): row["value"] for generation, row in accuracy.items()} == trial["objective"]
         assert {(row["dataset"], row["n"]) for row in accuracy.values()} == {("digits-noisy.holdout0.5", 50)}
         assert all("held-out" in row["details"]["notes"][-1] for row in accuracy.values())
@@ -182,7 +184,9 @@ def test_kill_9_of_a_worker_in_a_leg_costs_no_bit(client: Client, store: Store, 
     raw["search"] |= {"trials": 1, "keep": 1}
     del raw["arms"][0]
     posted = client.submit(raw)
-    until(client, posted["id"], in_epoch(1, 2))  # seconds of the generation are left: it cannot end before the signal arrives
+    until(
+        client, posted["id"], in_epoch(1, 2)
+    )  # seconds of the generation are left: it cannot end before the signal arrives
     (worker,) = children_named(stack, "ray::ImplicitFunc")
     os.kill(worker, signal.SIGKILL)
     view = end(client, posted["id"])

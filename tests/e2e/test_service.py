@@ -15,19 +15,19 @@ import torch
 from mlflow import MlflowClient
 from ray.job_submission import JobSubmissionClient
 
+from api.cli.stack import Stack
 from api.client import Client, Refused
-from api.local import Stack
-from orchestrator.checks import check
+from orchestrator.intake.check import check
 from orchestrator.plan import plan
 from orchestrator.store import Store
-from orchestrator.tracking import Tracker
+from orchestrator.tracking.mlflow import Tracker
 from tests.e2e.conftest import children_named
-from tests.trainer.data.trees import BUILDERS
+from tests.trainer.core.data.trees import BUILDERS
 from trainer import loop
 from trainer.batches import DataBatches
 from trainer.core import checkpoint
-from trainer.core.data.prepared import recipes
-from trainer.core.data.prepared.prepare import prepare
+from trainer.core.data import recipes
+from trainer.core.data.prepare.pipeline import prepare
 
 pytestmark = [
     pytest.mark.e2e,
@@ -201,7 +201,9 @@ def test_mlflow_shows_a_run_per_arm_with_the_whole_curve(first: dict[str, Any], 
     assert seal.params["method.ascent_scale"] == "0.0001"
 
 
-def test_every_generation_is_committed_with_its_hash(first: dict[str, Any], store: Store, stack: Stack, tmp_path: Path) -> None:
+def test_every_generation_is_committed_with_its_hash(
+    first: dict[str, Any], store: Store, stack: Stack, tmp_path: Path
+) -> None:
     nodes = [node for node in store.nodes_of(first["id"]).values() if node["kind"] == "generation"]
     assert len(nodes) == 4
     for node in nodes:
@@ -231,13 +233,17 @@ def test_a_longer_run_trains_only_what_is_new(first: dict[str, Any], client: Cli
     assert made_by[1] == f"{first['id']}/llf/seed0/g1"
     assert made_by[2] == f"{longer['id']}/llf/seed0/g2"
     assert store.nodes_of(longer["id"]).keys() == undisturbed_digests(raw).keys()
-    assert {key: node["weights_sha256"] for key, node in store.nodes_of(longer["id"]).items()} == undisturbed_digests(raw)
+    assert {key: node["weights_sha256"] for key, node in store.nodes_of(longer["id"]).items()} == undisturbed_digests(
+        raw
+    )
 
 
 def test_kill_9_of_a_training_worker_costs_no_bit(client: Client, store: Store, stack: Stack) -> None:
     raw = long(generations=2, epochs=240, seed=0)
     posted = client.submit(raw)
-    until(client, posted["id"], in_epoch(1, 2))  # seconds of the generation are left: it cannot end before the signal arrives
+    until(
+        client, posted["id"], in_epoch(1, 2)
+    )  # seconds of the generation are left: it cannot end before the signal arrives
     (worker,) = children_named(stack, "ray::RayTrainWorker")
     os.kill(worker, signal.SIGKILL)
     undisturbed = undisturbed_digests(raw)
@@ -292,7 +298,14 @@ def test_a_fork_trains_only_what_is_its_own(client: Client, first: dict[str, Any
 def test_prepared_data_is_refused_until_it_is_there_and_then_used_by_every_worker(
     client: Client, stack: Stack, tmp_path: Path
 ) -> None:
-    few_shot = {"name": "few-shot", "targets": ["eurosat@cdfsl-64"], "episodes": 5, "epochs": 2, "shots": [1], "queries": 2}
+    few_shot = {
+        "name": "few-shot",
+        "targets": ["eurosat@cdfsl-64"],
+        "episodes": 5,
+        "epochs": 2,
+        "shots": [1],
+        "queries": 2,
+    }
     raw = spec(
         name="prepared",
         data={"name": "tiny-imagenet", "recipe": "probe-64"},
@@ -308,7 +321,9 @@ def test_prepared_data_is_refused_until_it_is_there_and_then_used_by_every_worke
     posted = client.submit(raw)
     view = end(client, posted["id"])
     assert view["state"] == "SUCCEEDED", view["message"]
-    judged = {(row["evaluator"], row["dataset"]) for row in client.results(posted["id"]) if row["evaluator"] != "training"}
+    judged = {
+        (row["evaluator"], row["dataset"]) for row in client.results(posted["id"]) if row["evaluator"] != "training"
+    }
     assert judged == {("accuracy", "tiny-imagenet.probe-64.partial"), ("few-shot", "eurosat.cdfsl-64.partial")}
 
 

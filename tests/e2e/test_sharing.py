@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from api.cli.stack import Stack
 from api.client import Client
-from api.local import Stack
 from orchestrator.store import Store
 from tests.e2e.test_service import end, in_epoch, long, spec, until
 from trainer.core import checkpoint, models
@@ -76,7 +76,9 @@ def test_a_fork_goes_on_from_an_earlier_experiment(client: Client, store: Store,
     assert posted["plan"]["generation"] == {"requested": 2, "unique": 2, "cached": 1}
     assert end(client, posted["id"])["state"] == "SUCCEEDED"
     assert makers(store, posted["id"]) == {1: first["id"], 2: posted["id"]}
-    (key,) = (use["key"] for use in store.uses_of(posted["id"]) if (use["kind"], use["generation"]) == ("generation", 2))
+    (key,) = (
+        use["key"] for use in store.uses_of(posted["id"]) if (use["kind"], use["generation"]) == ("generation", 2)
+    )
     rows = [row for row in store.epochs_of(posted["id"], "late-llf", 3) if row["key"] == key]
     assert [(row["generation"], row["epoch"]) for row in rows] == [(2, epoch) for epoch in range(5)]
 
@@ -99,7 +101,7 @@ def test_checkpoints_are_judged_without_training(
     uses = store.uses_of(first["id"])
     (key,) = {use["key"] for use in uses if (use["arm"], use["generation"], use["kind"]) == ("seal", 1, "generation")}
     uri = store.nodes_of(first["id"])[key]["checkpoint_uri"]
-    from orchestrator.tracking import Tracker
+    from orchestrator.tracking.mlflow import Tracker
 
     folder = Tracker(stack.links["mlflow"]).download(uri, tmp_path / "fetched")
     network = models.build(models.DigitsResNet(width=4), classes=10, seed=0)

@@ -68,7 +68,12 @@ def test_calibration_error_is_the_gap_weighted_by_images() -> None:
     assert result.curves["ece/confidence"] == pytest.approx([0] * 9 + [0.635, 0.7] + [0] * 3 + [0.95])
     assert result.curves["ece/accuracy"] == [0] * 9 + [0.5, 1.0] + [0] * 3 + [0.5]
     gap = (2 * (0.635 - 0.5) + (1 - 0.7) + 2 * (0.95 - 0.5)) / 5
-    assert result.scores["ece"].model_dump() == {"value": pytest.approx(gap, abs=1e-12), "n": 5, "low": None, "high": None}
+    assert result.scores["ece"].model_dump() == {
+        "value": pytest.approx(gap, abs=1e-12),
+        "n": 5,
+        "low": None,
+        "high": None,
+    }
 
 
 def test_calibration_of_the_network_in_a_plain_loop(network: nn.Module, digits: Dataset) -> None:

@@ -56,6 +56,9 @@ def test_ours_is_exact_and_several_times_cheaper_on_a_minibatch(digits: Dataset)
 
 def test_the_full_hessian_is_that_of_the_products(digits: Dataset) -> None:
     objective = hessian.Objective(hessian.network("init", digits), digits, torch.arange(4))
-    matrix, v = objective.full_hessian(), torch.randn(1082, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    matrix, v = (
+        objective.full_hessian(),
+        torch.randn(1082, dtype=torch.float64, generator=torch.Generator().manual_seed(1)),
+    )
     assert matrix.shape == (1082, 1082)
     torch.testing.assert_close(objective.product()(v), matrix @ v, rtol=1e-10, atol=1e-12)

@@ -4,9 +4,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluators import compiled, heads
-from evaluators.bank import Bank
-from evaluators.episodes import draw, labels_of
+from evaluators.episodes import heads, heads_numba
+from evaluators.episodes.ledger import draw, labels_of
+from evaluators.features.bank import Bank
 from evaluators.few_shot import FewShot
 from trainer.core.data import Dataset, named
 
@@ -15,7 +15,9 @@ def plain_scores(support_SD: Tensor, query_QD: Tensor, start_DW: Tensor, order_T
     """One episode's query scores by torch.optim.SGD on a torch.nn.Linear; the last row of `start_DW` is the bias."""
     head = plain_head(start_DW)
     labels_S = torch.arange(start_DW.shape[1]).repeat_interleave(len(support_SD) // start_DW.shape[1])
-    optimizer = torch.optim.SGD(head.parameters(), spec.lr, spec.momentum, spec.dampening, weight_decay=spec.weight_decay)
+    optimizer = torch.optim.SGD(
+        head.parameters(), spec.lr, spec.momentum, spec.dampening, weight_decay=spec.weight_decay
+    )
     for order_S in order_TS:
         for start in range(0, len(order_S), spec.batch_size):
             rows = order_S[start : start + spec.batch_size]
@@ -68,8 +70,8 @@ def test_the_recurrence_is_the_same_compiled_or_not(shots: int, settings: dict[s
     orders_ETS = torch.stack([spec.draw_head(12, "any", shots, e)[1] for e in range(3)])
     start_ESW = torch.randn(3, spec.ways * shots, spec.ways, dtype=torch.float64, generator=random)
     inputs = features_ESD @ features_ESD.mT, start_ESW, orders_ETS, spec
-    assert compiled.train_compiled is not None, "numba is a dependency"
-    (expected_A, expected_c), (A, c) = heads.train(*inputs), compiled.train_compiled(*inputs)
+    assert heads_numba.train_compiled is not None, "numba is a dependency"
+    (expected_A, expected_c), (A, c) = heads.train(*inputs), heads_numba.train_compiled(*inputs)
     assert (A - expected_A).abs().max() < 1e-13
     assert c == pytest.approx(expected_c, rel=1e-13)
     assert c < 1
@@ -100,7 +102,9 @@ def test_a_run_is_one_plain_loop_per_episode(network: nn.Module, digits: Dataset
     assert score.value > 0.3, "chance is 0.2"
 
 
-def test_episodes_do_not_depend_on_their_number_or_on_other_shots(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
+def test_episodes_do_not_depend_on_their_number_or_on_other_shots(
+    network: nn.Module, digits: Dataset, edges: Dataset
+) -> None:
     few = FewShot(targets=("digits-edges",), shots=(2,), episodes=3, epochs=2).run(network, digits, edges)
     many = FewShot(targets=("digits-edges",), shots=(1, 2), episodes=120, epochs=2).run(network, digits, edges)
     assert few.curves["2shot/episodes"] == many.curves["2shot/episodes"][:3]

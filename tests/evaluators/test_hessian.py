@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from evaluators.base import Context, Score
-from evaluators.curvature import Spectrum
+from evaluators.curvature.lanczos import Spectrum
 from evaluators.hessian import HessianSpectrum
 from trainer.core.data import Dataset, Split, named
 from trainer.core.data.augment import random_shift, shift_offsets
@@ -84,7 +84,9 @@ def batches_of(digits: Dataset, n: int, size: int) -> list[tuple[Tensor, Tensor]
 def test_a_run_pools_the_largest_eigenvalues_of_full_hessians(small: nn.Module, digits: Dataset) -> None:
     spec = HessianSpectrum(examples=55, batch_size=16)
     result = spec.run(small, digits, digits)
-    full = torch.stack([torch.linalg.eigvalsh(full_hessian(small, *batch, 0.1, 5e-4)) for batch in batches_of(digits, 48, 16)])
+    full = torch.stack(
+        [torch.linalg.eigvalsh(full_hessian(small, *batch, 0.1, 5e-4)) for batch in batches_of(digits, 48, 16)]
+    )
     truth = full.gather(1, full.abs().argsort(descending=True)[:, :5])
     found = torch.tensor(result.curves["eigenvalues"], dtype=torch.float64).view(3, 5)
     assert ((found - truth) / truth).abs().max() < 1e-8
@@ -126,7 +128,12 @@ def test_magnitude_is_ranked_with_the_weight_decay(small: nn.Module, digits: Dat
 def test_the_objective_may_be_plain_cross_entropy(small: nn.Module, digits: Dataset) -> None:
     [(images, labels)] = batches_of(digits, 16, 16)
     truth = torch.linalg.eigvalsh(full_hessian(small, images, labels, 0.0, 0.0)).max()
-    found = HessianSpectrum(examples=16, label_smoothing=0.0, weight_decay=0.0).run(small, digits, digits).scores["max"].value
+    found = (
+        HessianSpectrum(examples=16, label_smoothing=0.0, weight_decay=0.0)
+        .run(small, digits, digits)
+        .scores["max"]
+        .value
+    )
     assert found == pytest.approx(float(truth), rel=1e-8)
     assert found != pytest.approx(HessianSpectrum(examples=16).run(small, digits, digits).scores["max"].value, rel=1e-3)
 
@@ -209,7 +216,9 @@ def test_the_density_is_that_of_the_mean_loss_of_all_images_drawn(small: nn.Modu
     value_at, flat = objective(small, images, labels, 0.1, 5e-4)
     truth = torch.zeros(3, dtype=torch.float64)
     for probe in range(2):
-        start = torch.randn(len(flat), dtype=torch.float64, generator=generator(0, "hessian", "digits", "density", probe))
+        start = torch.randn(
+            len(flat), dtype=torch.float64, generator=generator(0, "hessian", "digits", "density", probe)
+        )
         start /= start.norm()
         product = torch.func.jvp(torch.func.grad(value_at), (flat,), (start,))[1]
         truth += torch.stack([start @ start, start @ product, product @ product]) / 2

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluators.bank import Bank
 from evaluators.base import Context
+from evaluators.features.bank import Bank
 from evaluators.linear_probe import LinearProbe, hits, train_heads
 from trainer.core.data import Dataset, Split, named
 from trainer.core.seeding import generator
@@ -92,7 +92,9 @@ def test_a_run_is_plain_sgd_and_its_heldout_score_is_selected_without_the_test_s
     network: nn.Module, digits: Dataset, edges: Dataset
 ) -> None:
     rates = (0.01, 1.0, 0.1)
-    spec = LinearProbe(targets=("digits-edges",), learning_rates=rates, epochs=6, batch_size=8, train_per_class=7, seed=3)
+    spec = LinearProbe(
+        targets=("digits-edges",), learning_rates=rates, epochs=6, batch_size=8, train_per_class=7, seed=3
+    )
     result = spec.run(network, digits, edges)
 
     train, test = (Bank().features(network, edges, split) for split in (edges.train, edges.test))
@@ -146,7 +148,9 @@ def test_the_test_labels_do_not_reach_the_heldout_choice(network: nn.Module, dig
 
 def test_problems_name_the_value_and_the_remedy() -> None:
     spec = LinearProbe(targets=("digits-edges",), train_per_class=88)
-    message = "train_per_class 88 is more than the 87 training images of the smallest class of 'digits-edges': use fewer"
+    message = (
+        "train_per_class 88 is more than the 87 training images of the smallest class of 'digits-edges': use fewer"
+    )
     assert spec.problems(named("digits-edges")) == [("train_per_class", message)]
     assert LinearProbe(targets=("digits-edges",), train_per_class=87).problems(named("digits-edges")) == []
 
@@ -157,7 +161,9 @@ def test_a_class_with_too_few_images_is_named(network: nn.Module, digits: Datase
         LinearProbe(targets=("digits-edges",), train_per_class=90).run(network, digits, edges)
 
 
-def test_a_set_without_two_images_of_a_class_cannot_be_held_out(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
+def test_a_set_without_two_images_of_a_class_cannot_be_held_out(
+    network: nn.Module, digits: Dataset, edges: Dataset
+) -> None:
     firsts = torch.tensor([int((edges.train.labels_N == label).nonzero()[0]) for label in range(10)])
     train = Split(edges.train.images_NCHW[firsts], edges.train.labels_N[firsts])
     single = Dataset(edges.name, edges.classes, train, edges.test, edges.mean, edges.std)
@@ -189,7 +195,9 @@ def test_features_in_bf16_are_asked_for_and_flagged(network: nn.Module, digits: 
     assert len(exact.run(network, digits, small(edges), Context(bank=Asked())).notes) == 1
     result = exact.model_copy(update={"features": "bf16"}).run(network, digits, small(edges), Context(bank=Asked()))
     assert asked == ["exact", "exact", "bf16", "bf16"]
-    assert result.notes[1] == "features were computed in bfloat16, which is NOT equivalent to the network's own precision"
+    assert (
+        result.notes[1] == "features were computed in bfloat16, which is NOT equivalent to the network's own precision"
+    )
     with pytest.raises(ValidationError, match="'exact' or 'bf16'"):
         LinearProbe.model_validate({"targets": ("any",), "features": "fp16"})
 

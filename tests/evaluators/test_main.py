@@ -12,11 +12,11 @@ from torch import Tensor
 
 from evaluators.__main__ import main
 from evaluators.accuracy import Accuracy
-from evaluators.judge import judge
+from evaluators.evaluate import judge
 from evaluators.linear_probe import LinearProbe
 from trainer.core import checkpoint as checkpoints
 from trainer.core.data import named
-from trainer.core.fingerprint import fingerprint
+from trainer.core.determinism import fingerprint
 from trainer.core.models import DigitsResNet, build
 from trainer.core.state import TrainState
 
@@ -46,7 +46,9 @@ def printed(capsys: pytest.CaptureFixture[str], *given: str) -> dict[str, Any]:
     return record
 
 
-def test_the_record_is_that_of_the_judge_with_what_was_judged(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_record_is_that_of_the_judge_with_what_was_judged(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sets = ["--set", "learning_rates=[0.1]", "--set", "epochs=2", "--set", "train_per_class=5"]
     given = arguments("linear-probe", checkpoint, "--source", "digits", "--data", "digits-edges", *sets)
     spec = LinearProbe(targets=("digits-edges",), learning_rates=(0.1,), epochs=2, train_per_class=5)
@@ -71,7 +73,9 @@ def test_an_evaluator_of_the_target_alone_needs_no_source(checkpoint: Path, caps
     assert record["details"]["target"].startswith("digits-0-4#")
 
 
-@pytest.mark.parametrize("options", [["--source", "digits"], ["--data", "digits"], ["--source", "digits", "--data", "digits"]])
+@pytest.mark.parametrize(
+    "options", [["--source", "digits"], ["--data", "digits"], ["--source", "digits", "--data", "digits"]]
+)
 def test_the_networks_own_data_may_be_named_either_way(
     checkpoint: Path, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
@@ -95,7 +99,8 @@ def test_names_are_mapped_by_prefix_and_the_first_that_fits_counts(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = {
-        "module." + name.replace("layer1.", "backbone.one.").replace("fc.", "head."): value for name, value in weights().items()
+        "module." + name.replace("layer1.", "backbone.one.").replace("fc.", "head."): value
+        for name, value in weights().items()
     }
     torch.save(foreign, checkpoint)
     renames = ["--rename", "backbone.one.=layer1.", "--rename", "backbone.=nothing.", "--rename", "head=fc"]
@@ -104,7 +109,9 @@ def test_names_are_mapped_by_prefix_and_the_first_that_fits_counts(
 
 
 def test_counters_of_batch_norm_may_be_missing(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({name: value for name, value in weights().items() if not name.endswith("num_batches_tracked")}, checkpoint)
+    torch.save(
+        {name: value for name, value in weights().items() if not name.endswith("num_batches_tracked")}, checkpoint
+    )
     record = printed(capsys, *arguments("accuracy", checkpoint, "--data", "digits"))
     assert record["weights_sha256"] == checkpoints.weights_digest(weights())
 
@@ -121,7 +128,9 @@ def test_a_checkpoint_folder_is_verified(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_depth_probes_the_models_stage_points_and_fc(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = printed(capsys, *arguments("prediction-depth", checkpoint, "--data", "digits", "--set", "pool=avg"))["details"]
+    settings = printed(capsys, *arguments("prediction-depth", checkpoint, "--data", "digits", "--set", "pool=avg"))[
+        "details"
+    ]
     assert settings["settings"]["layers"] == ["layer1", "layer2", "layer3", "layer4", "fc"]
     assert settings["settings"]["pool"] == "avg"
 
@@ -166,14 +175,26 @@ MISTAKES: list[tuple[str, list[str], str]] = [
     ("accuracy", ["--data", "digits", "--set", "k=1"], "--set: k: Extra inputs are not permitted"),
     ("accuracy", ["--data", "mnist"], "--data mnist: not a data set; known are digits"),
     ("accuracy", ["--source", "{"], "--source { is not JSON"),
-    ("accuracy", ["--source", '{"name": "digits", "half": 1}'], "--source: digits/half: Extra inputs are not permitted"),
+    (
+        "accuracy",
+        ["--source", '{"name": "digits", "half": 1}'],
+        "--source: digits/half: Extra inputs are not permitted",
+    ),
     ("accuracy", ["--data", "digits-0-4"], "the network has 10 outputs but 'digits-0-4' has 5 classes"),
-    ("few-shot", ["--source", "digits-0-4", "--data", "digits"], "the network has 10 outputs but 'digits-0-4' has 5 classes"),
+    (
+        "few-shot",
+        ["--source", "digits-0-4", "--data", "digits"],
+        "the network has 10 outputs but 'digits-0-4' has 5 classes",
+    ),
     ("few-shot", ["--data", "digits-0-4", "--set", "ways=6"], "ways: 6 ways need 6 classes"),
     ("few-shot", ["--data", "digits-edges", "--set", "shots=[0]"], "shots/0: Input should be greater than or"),
     ("accuracy", ["--data", "digits", "--device", "abacus"], "--device abacus is not a device of this machine"),
     ("accuracy", ["--data", "digits", "--rename", "fc"], "--rename 'fc' is not of the form OLD=NEW"),
-    ("accuracy", ["--data", "digits", "--out", "/nowhere/a.json"], "--out /nowhere/a.json: there is no folder /nowhere"),
+    (
+        "accuracy",
+        ["--data", "digits", "--out", "/nowhere/a.json"],
+        "--out /nowhere/a.json: there is no folder /nowhere",
+    ),
     ("accuracy", ["--data", "digits", "--checkpoint", "/nowhere.pt"], "No such file or directory: '/nowhere.pt'"),
     (
         "accuracy",
@@ -232,7 +253,14 @@ def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path, capsys: pytest.
 
 
 def test_the_module_runs_as_a_program(checkpoint: Path) -> None:
-    command = [sys.executable, "-W", "error", "-m", "evaluators", *arguments("accuracy", checkpoint, "--data", "digits")]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "evaluators",
+        *arguments("accuracy", checkpoint, "--data", "digits"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -241,7 +269,19 @@ def test_the_module_runs_as_a_program(checkpoint: Path) -> None:
 
 def test_torch_torchvision_numpy_and_pydantic_are_enough(checkpoint: Path) -> None:
     """And filelock and Pillow, which they bring."""
-    blocked = ("ray", "mlflow", "fastapi", "sqlalchemy", "httpx", "rich", "scipy", "sklearn", "uvicorn", "pandas", "numba")
+    blocked = (
+        "ray",
+        "mlflow",
+        "fastapi",
+        "sqlalchemy",
+        "httpx",
+        "rich",
+        "scipy",
+        "sklearn",
+        "uvicorn",
+        "pandas",
+        "numba",
+    )
     code = "\n".join(
         [
             "import sys",

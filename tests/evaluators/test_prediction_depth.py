@@ -9,9 +9,9 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from evaluators.bank import Bank
 from evaluators.base import Context
-from evaluators.features import activations, logits
+from evaluators.features.bank import Bank
+from evaluators.features.forward import activations, logits
 from evaluators.prediction_depth import EMPIRICAL, PredictionDepth, depths
 from trainer.core.data import Dataset, Split, named
 
@@ -146,7 +146,9 @@ def test_a_sure_float32_network_s_softmax_is_told_apart(network: nn.Module, nois
 
 def test_reranked_candidates_find_the_same_and_say_that_they_need_not(network: nn.Module, noisy: Dataset) -> None:
     layers = ("layer1", "layer3", "fc")
-    exact, rough = (PredictionDepth(layers=layers, search=search).run(network, noisy, noisy) for search in ("exact", "rerank"))
+    exact, rough = (
+        PredictionDepth(layers=layers, search=search).run(network, noisy, noisy) for search in ("exact", "rerank")
+    )
     assert rough.notes == (EMPIRICAL,)
     assert rough.scores["fc/knn_acc"] == exact.scores["fc/knn_acc"]
     pairs = zip(rough.curves["depth/examples"], exact.curves["depth/examples"], strict=True)

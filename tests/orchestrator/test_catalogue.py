@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from orchestrator import catalogue
-from orchestrator.checks import check
+from orchestrator.intake.check import check
 from orchestrator.plan import plan
 from orchestrator.problems import InvalidSpec
-from tests.orchestrator.small import small
+from tests.orchestrator.builders import small
 from tests.trainer.packages import EVALUATOR, METHOD, answer, offer
 from trainer.methods import METHODS
 
@@ -53,7 +53,9 @@ def test_a_method_of_ours_can_be_checked_and_leaves_no_pass(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["sael", "os:system", "trainer.methods.seal", ""])
 def test_only_what_is_installed_can_be_checked(tmp_path: Path, name: str) -> None:
-    with pytest.raises(catalogue.UnknownMethod, match=r"no installed package offers a method .*; known are normal, llf, seal"):
+    with pytest.raises(
+        catalogue.UnknownMethod, match=r"no installed package offers a method .*; known are normal, llf, seal"
+    ):
         catalogue.check_method(tmp_path, name, NOW)
 
 
@@ -101,10 +103,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from orchestrator import catalogue
-from orchestrator.checks import check
+from orchestrator.intake.check import check
 from orchestrator.problems import InvalidSpec
 from orchestrator.plan import plan
-from tests.orchestrator.small import small
+from tests.orchestrator.builders import small
 
 home, now = Path(sys.argv[1]), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

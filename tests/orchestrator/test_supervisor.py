@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.ray_cluster import JobState
+from orchestrator.cluster.jobs import JobState
 from orchestrator.store import Row, Store
 from orchestrator.supervisor import LEASE_S, MAX_ATTEMPTS, Supervisor
-from tests.orchestrator.small import Clock, Jobs, claimed, node, planned, resolved, small, submitted
+from tests.orchestrator.builders import Clock, Jobs, claimed, node, planned, resolved, small, submitted
 
 G0 = node(planned(small()), "normal", 0).key
 NOBODY = "http://127.0.0.1:1"
@@ -103,7 +103,9 @@ def test_a_cancelled_experiment_in_the_queue_gives_its_place_to_the_next(
 
 
 @pytest.mark.parametrize("state", ["STARTING", "RUNNING", "RECOVERING", "CANCELLING"])
-def test_an_experiment_that_is_not_over_keeps_its_place(store: Store, supervisor: Supervisor, jobs: Jobs, state: str) -> None:
+def test_an_experiment_that_is_not_over_keeps_its_place(
+    store: Store, supervisor: Supervisor, jobs: Jobs, state: str
+) -> None:
     experiment = started(store, supervisor)
     store.move(experiment, state)
     waiting = submitted(store)
@@ -115,7 +117,9 @@ def test_an_experiment_that_is_not_over_keeps_its_place(store: Store, supervisor
 # --- attempts that end ---
 
 
-def test_a_job_that_runs_is_left_alone_however_silent(store: Store, supervisor: Supervisor, jobs: Jobs, clock: Clock) -> None:
+def test_a_job_that_runs_is_left_alone_however_silent(
+    store: Store, supervisor: Supervisor, jobs: Jobs, clock: Clock
+) -> None:
     experiment = started(store, supervisor)
     clock.at += 100 * LEASE_S
     supervisor.tick()
@@ -137,7 +141,9 @@ def test_a_job_that_ended_without_an_outcome_is_tried_again(store: Store, superv
     assert where(store, experiment) == ("RECOVERING", 2)
 
 
-def test_a_job_that_ended_before_its_driver_spoke_is_tried_again(store: Store, supervisor: Supervisor, jobs: Jobs) -> None:
+def test_a_job_that_ended_before_its_driver_spoke_is_tried_again(
+    store: Store, supervisor: Supervisor, jobs: Jobs
+) -> None:
     experiment = submitted(store)
     supervisor.tick()
     jobs.end(experiment, 1)
@@ -326,7 +332,9 @@ def test_a_cancelled_job_that_ray_forgot_is_cancelled_once_its_driver_is_silent(
     assert where(store, experiment) == ("CANCELLED", 1)
 
 
-def test_a_job_that_succeeds_although_it_was_cancelled_is_cancelled(store: Store, supervisor: Supervisor, jobs: Jobs) -> None:
+def test_a_job_that_succeeds_although_it_was_cancelled_is_cancelled(
+    store: Store, supervisor: Supervisor, jobs: Jobs
+) -> None:
     experiment = started(store, supervisor)
     store.move(experiment, "CANCELLING")
     assert store.move(experiment, "SUCCEEDED", attempt=1) is False

@@ -37,7 +37,9 @@ class Norm(Evaluator):
 """
 
 
-def offer(site: Path, package: str, code: str, *points: str, group: str = "relearn.methods", module: str | None = None) -> Path:
+def offer(
+    site: Path, package: str, code: str, *points: str, group: str = "relearn.methods", module: str | None = None
+) -> Path:
     """Puts a package into the folder `site` as pip would: entry points such as `halving = its_module:Halving`."""
     source = site / f"{module or package.replace('-', '_')}.py"
     source.write_text(code)
@@ -53,7 +55,12 @@ def process(site: Path, *command: str, **environment: str) -> "subprocess.Comple
     path = os.pathsep.join([str(site), str(ROOT)])
     own = {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
     return subprocess.run(
-        [sys.executable, *command], env=os.environ | own | environment, cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        env=os.environ | own | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.trainer.small import label, run, small_spec
+from tests.trainer.builders import label, run, small_spec
 from trainer.core import data, models
 from trainer.core.data.augment import random_shift, shift_offsets
 from trainer.core.seeding import generator
@@ -218,7 +218,9 @@ class Reference:
         """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with the fan-in of `weight`."""
         bound = 1 / math.sqrt(self.first[weight][0].numel())
         random = generator(SEED, "forget", g, name)
-        self.model.get_parameter(name).data.copy_(torch.empty(self.first[name].shape).uniform_(-bound, bound, generator=random))
+        self.model.get_parameter(name).data.copy_(
+            torch.empty(self.first[name].shape).uniform_(-bound, bound, generator=random)
+        )
 
     def draw_he(self, name: str, random: torch.Generator) -> None:
         """N(0, 2/fan_in)."""
@@ -235,7 +237,9 @@ class Reference:
             self.draw_uniform("fc.bias", "fc.weight", g)
         for name, module in self.model.named_modules():
             if isinstance(module, nn.BatchNorm2d) and self.is_late(name):
-                self.reset_norm(module, affine=self.method.get("redraw_bn"), statistics=self.method.get("reset_statistics"))
+                self.reset_norm(
+                    module, affine=self.method.get("redraw_bn"), statistics=self.method.get("reset_statistics")
+                )
 
     def reset_norm(self, norm: nn.BatchNorm2d, affine: object, statistics: object) -> None:
         if affine:
@@ -328,7 +332,10 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"name": "seal", "ascent_scale": 0.5, "ascent_weight_decay": "zero", "ascent_fraction": 0.5}, {}),
     ({"name": "seal", "ascent_scale": 0.5, "ascent_weight_decay": "keep", "ascent_fraction": 0.5}, {}),
     ({"name": "seal", "ascent_scale": 0.5}, {"epochs": 5}),
-    ({"name": "seal", "ascent_scale": 0.1, "ascent_epochs": 2}, {"recipe": "official-code", "schedule": {"warmup_epochs": 1}}),
+    (
+        {"name": "seal", "ascent_scale": 0.1, "ascent_epochs": 2},
+        {"recipe": "official-code", "schedule": {"warmup_epochs": 1}},
+    ),
     (
         {"name": "seal", "ascent_scale": 0.1, "ascent_fraction": 0.25},
         {"recipe": "official-code", "epochs": 6, "schedule": {"warmup_epochs": 3}},

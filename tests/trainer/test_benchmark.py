@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import train_step
-from tests.trainer.small import CPU
+from tests.trainer.builders import CPU
 
 
 @pytest.mark.parametrize(("layout", "allowed"), [(torch.channels_last, 0.0), (torch.contiguous_format, 1e-12)])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.small import CPU, EVERY_METHOD, label, small_spec
+from tests.trainer.builders import CPU, EVERY_METHOD, label, small_spec
 from trainer.core import checkpoint
 from trainer.core.disk import DISK, Disk
 from trainer.run import run

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.small import CPU, EVERY_METHOD, label, small_spec
+from tests.trainer.builders import CPU, EVERY_METHOD, label, small_spec
 from trainer import loop
 from trainer.batches import DataBatches
 from trainer.core.state import EpochRow, TrainState

@@ -14,14 +14,16 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.small import CPU, EVERY_METHOD, label, small_spec
+from tests.trainer.builders import CPU, EVERY_METHOD, label, small_spec
 from tests.trainer.test_failpoints import newest
-from trainer.core.fingerprint import pin_threads
+from trainer.core.determinism import pin_threads
 from trainer.run import run
 from trainer.spec import TrainSpec
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.trainer.test_kills", "torch._dynamo"])  # the first step would import the latter
+PROCESSES.set_forkserver_preload(
+    ["tests.trainer.test_kills", "torch._dynamo"]
+)  # the first step would import the latter
 
 
 def train(one: TrainSpec, out: Path, rows: Connection) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.small import begin, small_spec
+from tests.trainer.builders import begin, small_spec
 from trainer import loop
 from trainer.__main__ import main
 from trainer.core import models
 from trainer.core.checkpoint import read_manifest
 from trainer.core.init import initialise
-from trainer.core.redraw import weights_at_start
+from trainer.core.reinit import weights_at_start
 
 
 def trainer(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +58,9 @@ def test_a_fork_goes_on_from_another_methods_generation(tmp_path: Path, capsys: 
     digests = {}
     for name in ("normal", "seal", "forked"):
         method = {"name": "normal"} if name == "normal" else {"name": "seal", "ascent_scale": 0.5}
-        (tmp_path / f"{name}.json").write_text(small_spec(method, generations=1 if name == "normal" else 3).model_dump_json())
+        (tmp_path / f"{name}.json").write_text(
+            small_spec(method, generations=1 if name == "normal" else 3).model_dump_json()
+        )
         fork = ["--fork", f"{tmp_path}/normal/g0000"] if name == "forked" else []
         assert main([f"{tmp_path}/{name}.json", "--out", str(tmp_path), *fork]) == 0
         rows = capsys.readouterr().out.splitlines()
@@ -82,7 +84,9 @@ def test_a_folder_of_another_spec_is_not_continued(tmp_path: Path) -> None:
 def test_two_specs_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "spec.json").write_text(small_spec({"name": "normal"}, generations=1, epochs=1).model_dump_json())
+        (tmp_path / folder / "spec.json").write_text(
+            small_spec({"name": "normal"}, generations=1, epochs=1).model_dump_json()
+        )
     assert main([*(str(tmp_path / folder / "spec.json") for folder in ("x", "y")), "--out", str(tmp_path / "out")]) == 2
 
 
@@ -95,7 +99,9 @@ def test_only_a_finished_generation_with_something_after_it_is_forked(
     made = str(tmp_path / "one" / "g0000")
     assert main([str(spec), "--fork", made]) == 2
     assert "nothing is left of the spec's 1" in capsys.readouterr().err
-    wide = small_spec({"name": "llf"}, generations=2, epochs=1).model_dump() | {"model": {"name": "resnet-digits", "width": 8}}
+    wide = small_spec({"name": "llf"}, generations=2, epochs=1).model_dump() | {
+        "model": {"name": "resnet-digits", "width": 8}
+    }
     spec.write_text(json.dumps(wide))
     assert main([str(spec), "--fork", made]) == 2
     assert "holds another network" in capsys.readouterr().err

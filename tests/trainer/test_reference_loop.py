@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.trainer.builders import run, small_spec
 from tests.trainer.reference import CASES, DECAY, Outcome, Reference, case_label, error, trained
-from tests.trainer.small import run, small_spec
 from trainer import spec
 from trainer.methods import SEAL
 
@@ -29,7 +29,9 @@ def test_every_loss_and_all_weights_agree_with_a_plain_loop(case: tuple[dict[str
     assert found.weight < AGREES
 
 
-@pytest.mark.parametrize("method", [method for method, _ in CASES if method["name"] == "sa-gd"], ids=lambda each: str(each))
+@pytest.mark.parametrize(
+    "method", [method for method, _ in CASES if method["name"] == "sa-gd"], ids=lambda each: str(each)
+)
 def test_the_compared_sa_gd_runs_both_ascend_and_descend(method: dict[str, Any]) -> None:
     _, rows = run(small_spec(method))
     assert all(0 < row.metrics["forgetting/ascent_steps"] < 12 for row in rows if row.epoch == 3)

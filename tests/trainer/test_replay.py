@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.trainer.small import small_spec
+from tests.trainer.builders import small_spec
 from trainer.__main__ import main
 from trainer.core import models
 from trainer.core.seeding import generator
@@ -25,14 +25,20 @@ def given_batches() -> list[Batch]:
     """Four batches of sizes 6, 6, 6 and 3, in 4 classes."""
     random = generator(11, "data")
     return [
-        (torch.randn(size, 3, 16, 16, dtype=torch.float64, generator=random), torch.randint(0, 4, (size,), generator=random))
+        (
+            torch.randn(size, 3, 16, 16, dtype=torch.float64, generator=random),
+            torch.randint(0, 4, (size,), generator=random),
+        )
         for size in (6, 6, 6, 3)
     ]
 
 
 def given_weights() -> dict[str, Tensor]:
     """Of a net of width 4 with 4 classes, from a seed that no spec here has."""
-    return {name: tensor.double() for name, tensor in models.build(models.DigitsResNet(width=4), 4, 123).state_dict().items()}
+    return {
+        name: tensor.double()
+        for name, tensor in models.build(models.DigitsResNet(width=4), 4, 123).state_dict().items()
+    }
 
 
 def written(folder: Path, method: dict[str, Any], **train: Any) -> list[str]:
@@ -172,8 +178,14 @@ def test_state_dicts_stand_at_the_start_and_the_end_of_every_generation(
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == names
     saved = {name: torch.load(tmp_path / "out" / f"{name}.pt", weights_only=True) for name in names}
     assert all(torch.equal(saved["g0000-start"][name], tensor) for name, tensor in given_weights().items())
-    changed = {name for name, tensor in saved["g0001-start"].items() if not torch.equal(tensor, saved["g0000-end"][name])}
-    late = {name for name, tensor in given_weights().items() if name.startswith(("layer3", "layer4", "fc")) and tensor.ndim > 1}
+    changed = {
+        name for name, tensor in saved["g0001-start"].items() if not torch.equal(tensor, saved["g0000-end"][name])
+    }
+    late = {
+        name
+        for name, tensor in given_weights().items()
+        if name.startswith(("layer3", "layer4", "fc")) and tensor.ndim > 1
+    }
     assert changed == late
 
 
@@ -186,7 +198,9 @@ def test_imp_rewinds_to_the_weights_it_was_given(tmp_path: Path, capsys: pytest.
     assert int((start["layer4.0.conv2.weight"] == 0).sum()) == 32 * 32 * 9 // 2
 
 
-def test_a_replayed_generations_start_is_where_it_goes_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replayed_generations_start_is_where_it_goes_on_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The forgetting is done on a copy for the file, and again by the loop: both must be the same."""
     arguments = [*written(tmp_path, {"name": "llf"}, epochs=1), "--out", f"{tmp_path}/out"]
     second = [row["loss"] for row in replayed(arguments, capsys) if row["generation"] == 1]
@@ -206,7 +220,9 @@ def test_a_replayed_generations_start_is_where_it_goes_on_from(tmp_path: Path, c
         ("weights that are code", "init.pt cannot be read"),
     ],
 )
-def test_wrong_weights_are_refused(damage: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_weights_are_refused(
+    damage: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = written(tmp_path, {"name": "normal"})
     weights = given_weights()
     match damage:
@@ -227,7 +243,10 @@ def test_wrong_weights_are_refused(damage: str, message: str, tmp_path: Path, ca
     ("batches", "message"),
     [
         ([], "holds no batches"),
-        ([(torch.zeros(2, 16, 16), torch.zeros(2))], "batch 0 must hold images [B, C, H, W] and labels [B], got (2, 16, 16)"),
+        (
+            [(torch.zeros(2, 16, 16), torch.zeros(2))],
+            "batch 0 must hold images [B, C, H, W] and labels [B], got (2, 16, 16)",
+        ),
         ([(torch.zeros(2, 3, 16, 16), torch.zeros(3))], "got (2, 3, 16, 16) and (3,)"),
         (
             [(torch.zeros(2, 3, 16, 16), torch.tensor([0, 9]))],
@@ -240,9 +259,22 @@ def test_wrong_weights_are_refused(damage: str, message: str, tmp_path: Path, ca
         ({"images": torch.zeros(2, 3, 16, 16)}, "KeyError: 'labels'"),
         ({"images": torch.zeros(2, 5, 3, 16, 16), "labels": torch.zeros(3, 5)}, "holds no batches"),
     ],
-    ids=["none", "3 axes", "lengths", "label 9", "1 channel", "no labels", "tensor", "no key", "no stack", "short stack"],
+    ids=[
+        "none",
+        "3 axes",
+        "lengths",
+        "label 9",
+        "1 channel",
+        "no labels",
+        "tensor",
+        "no key",
+        "no stack",
+        "short stack",
+    ],
 )
-def test_wrong_batches_are_refused(batches: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_batches_are_refused(
+    batches: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = written(tmp_path, {"name": "normal"})
     torch.save(batches, tmp_path / "batches.pt")
     assert main(arguments) == 2

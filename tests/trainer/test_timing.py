@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.small import CPU, EVERY_METHOD, label, small_spec
+from tests.trainer.builders import CPU, EVERY_METHOD, label, small_spec
 from trainer import methods
-from trainer.core.data.prepared.spec import PaperData
+from trainer.core.data.paper import PaperData
 from trainer.methods import Method
 from trainer.timing import LEAST, MOST, family, measure
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from trainer.core.determinism import Fingerprint
 from trainer.core.disk import DISK, Disk
-from trainer.core.fingerprint import Fingerprint
 from trainer.core.state import EpochRow, TrainState
 
 log = logging.getLogger("relearn.checkpoint")

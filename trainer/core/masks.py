@@ -36,7 +36,9 @@ def kels(model: nn.Module, split_rate: float) -> ForgettingMask:
 def wels(model: nn.Module, split_rate: float, seed: int, *address: int) -> ForgettingMask:
     """Weight-level split: each weight is kept with probability `split_rate`, independently."""
     return {
-        name: (torch.rand(weight.shape, generator=generator(seed, "mask", *address, name)) >= 1 - split_rate).to(weight.device)
+        name: (torch.rand(weight.shape, generator=generator(seed, "mask", *address, name)) >= 1 - split_rate).to(
+            weight.device
+        )
         for name, weight in weights(model).items()
     }
 
@@ -77,5 +79,8 @@ def slim(model: nn.Module, split_rate: float) -> nn.Module:
             module.bias = nn.Parameter(module.bias[:kept].detach().clone())
             assert module.running_mean is not None
             assert module.running_var is not None
-            module.running_mean, module.running_var = module.running_mean[:kept].clone(), module.running_var[:kept].clone()
+            module.running_mean, module.running_var = (
+                module.running_mean[:kept].clone(),
+                module.running_var[:kept].clone(),
+            )
     return thin

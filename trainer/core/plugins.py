@@ -76,5 +76,8 @@ def _load(points: list[EntryPoint], base: type[BaseModel], taken: set[str]) -> P
             return refused(f"{point.value} must have the field name: Literal[{point.name!r}] = {point.name!r}")
         kind.model_json_schema()
         return Plugin(point.name, package, version, kind, code_sha256(kind))
-    except (Exception, SystemExit) as error:  # other people's code may raise anything; the service must not fall with it
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # other people's code may raise anything; the service must not fall with it
         return refused(f"{point.value} cannot be loaded: {type(error).__name__}: {error}")

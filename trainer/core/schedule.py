@@ -15,13 +15,17 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    shape: Literal["cosine", "step", "constant"] = Field("cosine", description="cosine decays to 0 at the end of its scope")
+    shape: Literal["cosine", "step", "constant"] = Field(
+        "cosine", description="cosine decays to 0 at the end of its scope"
+    )
     warmup_epochs: int = Field(0, ge=0, le=100_000, description="epochs of linear warm-up at the start of the scope")
     scope: Literal["generation", "run"] = Field(
         "generation", description="generation restarts the schedule every generation; run stretches one over all"
     )
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (), max_length=100, description="step: epochs of the scope from which on the rate is multiplied with decay once more"
+        (),
+        max_length=100,
+        description="step: epochs of the scope from which on the rate is multiplied with decay once more",
     )
     decay: float = Field(0.1, gt=0, lt=1, description="step: what each milestone multiplies the rate with")
 
@@ -48,7 +52,9 @@ class Schedule(BaseModel):
         if self.shape == "step" and not self.milestones:
             found.append(("milestones", "a step schedule needs the epochs of its steps, for example [81, 122]"))
         if self.shape != "step" and self.milestones:
-            found.append(("milestones", f"a {self.shape} schedule has no steps: use shape step, or leave milestones out"))
+            found.append(
+                ("milestones", f"a {self.shape} schedule has no steps: use shape step, or leave milestones out")
+            )
         if late := [milestone for milestone in self.milestones if milestone >= scope]:
             found.append(("milestones", f"epoch {late[0]} is never reached in the schedule's {scope} epochs"))
         return found

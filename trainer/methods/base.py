@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from trainer.core.layers import LayerThreshold, split_at
-from trainer.core.redraw import become_student
+from trainer.core.reinit import become_student
 from trainer.core.state import TrainState
 
 

@@ -17,7 +17,9 @@ class BornAgain(StudentMethod):
     """
 
     name: Literal["born-again"] = "born-again"
-    label_weight: float = Field(0.5, ge=0, le=1, description="w: share of the labels in the loss [no source fixes it: 0.5]")
+    label_weight: float = Field(
+        0.5, ge=0, le=1, description="w: share of the labels in the loss [no source fixes it: 0.5]"
+    )
 
     def loss(
         self, state: TrainState, images_BCHW: Tensor, labels_B: Tensor, cross_entropy: CrossEntropy

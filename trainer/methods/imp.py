@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from trainer.core import masks
 from trainer.core.layers import output_layer
-from trainer.core.redraw import weights_at_start
+from trainer.core.reinit import weights_at_start
 from trainer.core.state import TrainState
 from trainer.methods.base import Forgotten, Method, Step
 
@@ -22,7 +22,9 @@ class IterativeMagnitudePruning(Method):
     """
 
     name: Literal["imp"] = "imp"
-    rate: float = Field(0.2, ge=0, lt=1, description="share of the weights alive that goes each generation [unverified]")
+    rate: float = Field(
+        0.2, ge=0, lt=1, description="share of the weights alive that goes each generation [unverified]"
+    )
     output_rate: float | None = Field(
         None,
         ge=0,
@@ -30,14 +32,18 @@ class IterativeMagnitudePruning(Method):
         description="the same for the output layer; half of rate where it is not given [unverified]",
     )
     ranking: Literal["tensor", "global"] = Field(
-        "tensor", description="weights are ranked within their tensor (our choice), or over all tensors but the output layer's"
+        "tensor",
+        description="weights are ranked within their tensor (our choice), or over all tensors but the output layer's",
     )
-    rewind_epoch: int = Field(0, ge=0, description="survivors return to their values after so many epochs of generation 0")
+    rewind_epoch: int = Field(
+        0, ge=0, description="survivors return to their values after so many epochs of generation 0"
+    )
 
     def forget(self, state: TrainState) -> Forgotten:
         weights = masks.weights(state.model)
         alive = {
-            name: state.memory.get(_ALIVE + name, torch.ones_like(weight, dtype=torch.bool)) for name, weight in weights.items()
+            name: state.memory.get(_ALIVE + name, torch.ones_like(weight, dtype=torch.bool))
+            for name, weight in weights.items()
         }
         size = {name: weight.detach().abs() for name, weight in weights.items()}
         output = set(output_layer(list(dict(state.model.named_parameters())))) & set(weights)
@@ -63,7 +69,9 @@ class IterativeMagnitudePruning(Method):
         prefix = f"{_REWIND}{self.rewind_epoch}/"
         early = {name.removeprefix(prefix): tensor for name, tensor in state.memory.items() if name.startswith(prefix)}
         if not early:
-            raise ValueError(f"imp cannot rewind to epoch {self.rewind_epoch}: generation 0 was trained under another method")
+            raise ValueError(
+                f"imp cannot rewind to epoch {self.rewind_epoch}: generation 0 was trained under another method"
+            )
         return early
 
     def before_step(self, state: TrainState, step: Step) -> None:

@@ -44,7 +44,9 @@ class KnowledgeEvolution(Method):
 
     def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
         if self.redraw_mask and self.split == "kels":
-            return [("redraw_mask", "the mask of kels is fixed by the channels: use split wels, or leave redraw_mask out")]
+            return [
+                ("redraw_mask", "the mask of kels is fixed by the channels: use split wels, or leave redraw_mask out")
+            ]
         return []
 
     @classmethod

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trainer.core.redraw import redraw_late
+from trainer.core.reinit import redraw_late
 from trainer.core.state import TrainState
 from trainer.methods.base import Forgotten, LayeredMethod
 
@@ -23,8 +23,12 @@ class LLF(LayeredMethod):
     redraw_bias: bool = Field(
         False, description="also re-draw late biases from U(+-1/sqrt(fan_in)); the released code keeps them"
     )
-    redraw_bn: bool = Field(False, description="also set late BN gamma to 1 and beta to 0; the released code keeps them")
-    reset_statistics: bool = Field(False, description="also reset late BN running statistics; the released code keeps them")
+    redraw_bn: bool = Field(
+        False, description="also set late BN gamma to 1 and beta to 0; the released code keeps them"
+    )
+    reset_statistics: bool = Field(
+        False, description="also reset late BN running statistics; the released code keeps them"
+    )
 
     def forget(self, state: TrainState) -> Forgotten:
         law = state.init_law if self.redraw_law == "same_as_init" else "uniform_fan_in"

@@ -57,7 +57,10 @@ class AnnealedDescent(Method):
         return torch.exp(-((change ** (log ** (-1 / math.e)) / heat) ** (0.5772 * log)))
 
     def measures(self, state: TrainState) -> dict[str, float]:
-        return {"forgetting/ascent_steps": state.memory[_ASCENTS].item(), "forgetting/ascent_dose": state.memory[_DOSE].item()}
+        return {
+            "forgetting/ascent_steps": state.memory[_ASCENTS].item(),
+            "forgetting/ascent_dose": state.memory[_DOSE].item(),
+        }
 
     def identity(self, generation: int) -> dict[str, Any] | None:
         return self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from trainer.core.layers import output_layer, split_at
-from trainer.core.redraw import redraw_late
+from trainer.core.reinit import redraw_late
 from trainer.core.state import TrainState
 from trainer.methods.base import Forgotten, LayeredMethod, Phase, Scale
 
@@ -20,7 +20,9 @@ class SEAL(LayeredMethod):
     """
 
     name: Literal["seal"] = "seal"
-    ascent_scale: float = Field(0.01, gt=0, le=1000, description="S: multiplies the scheduled learning rate, as -S [paper 4.1]")
+    ascent_scale: float = Field(
+        0.01, gt=0, le=1000, description="S: multiplies the scheduled learning rate, as -S [paper 4.1]"
+    )
     ascent_fraction: float = Field(
         0.25, ge=0, le=1, description="k = ceil(ascent_fraction * epochs) [paper 4.1: E/4; rounding is ours]"
     )
@@ -48,7 +50,9 @@ class SEAL(LayeredMethod):
         return math.ceil(round(self.ascent_fraction * epochs, 9)) if self.ascent_epochs is None else self.ascent_epochs
 
     def forget(self, state: TrainState) -> Forgotten | None:
-        return Forgotten(redraw_late(state, self.layer_threshold, "uniform_fan_in")) if self.variant == "reinit" else None
+        return (
+            Forgotten(redraw_late(state, self.layer_threshold, "uniform_fan_in")) if self.variant == "reinit" else None
+        )
 
     def groups(self, parameter_names: list[str]) -> dict[str, list[str]]:
         early, late = split_at(parameter_names, self.layer_threshold)
@@ -70,7 +74,9 @@ class SEAL(LayeredMethod):
     def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
         found = super().problems(epochs, parameter_names)
         if epochs is not None and self.k(epochs) > epochs:
-            message = f"{self.ascent_epochs} ascent epochs do not fit into a generation of {epochs}: use at most {epochs}"
+            message = (
+                f"{self.ascent_epochs} ascent epochs do not fit into a generation of {epochs}: use at most {epochs}"
+            )
             found.append(("ascent_epochs", message))
         if not found and not split_at(parameter_names, self.layer_threshold)[0]:
             message = f"no layer comes before {self.layer_threshold!r}, so nothing would ascend"

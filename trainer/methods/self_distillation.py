@@ -17,8 +17,12 @@ class SelfDistillation(StudentMethod):
     """
 
     name: Literal["self-distillation"] = "self-distillation"
-    teacher_weight: float = Field(0.5, ge=0, le=1, description="a: share of the teacher in the loss [no source fixes it: 0.5]")
-    temperature: float = Field(4.0, gt=0, le=1000, description="tau [no source fixes it: 4, as is usual in distillation]")
+    teacher_weight: float = Field(
+        0.5, ge=0, le=1, description="a: share of the teacher in the loss [no source fixes it: 0.5]"
+    )
+    temperature: float = Field(
+        4.0, gt=0, le=1000, description="tau [no source fixes it: 4, as is usual in distillation]"
+    )
 
     def loss(
         self, state: TrainState, images_BCHW: Tensor, labels_B: Tensor, cross_entropy: CrossEntropy

@@ -18,7 +18,9 @@ class TolerantTeacher(StudentMethod):
 
     name: Literal["tolerant-teacher"] = "tolerant-teacher"
     patriarch_label_weight: float = Field(0.6, ge=0, le=1, description="w in generation 0 [unverified]")
-    similar_classes: int = Field(5, ge=2, le=1000, description="K: classes that are alike, the first included [unverified]")
+    similar_classes: int = Field(
+        5, ge=2, le=1000, description="K: classes that are alike, the first included [unverified]"
+    )
     label_weight: float = Field(0.5, ge=0, le=1, description="v of the students [no source fixes it: 0.5]")
 
     def loss(

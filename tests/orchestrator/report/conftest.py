@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store import Store
-from tests.orchestrator.small import Clock
+from tests.orchestrator.builders import Clock
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from orchestrator import report
 from orchestrator.report.formats import FORMATS
 from orchestrator.store import Store
-from tests.orchestrator.report.made import realistic, row
+from tests.orchestrator.report.builders import realistic, row
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
@@ -29,7 +29,9 @@ LOOK = """<script>addEventListener("load", () => {
   frame.id = "looked"; frame.textContent = JSON.stringify(told); document.body.append(frame);
 })</script>"""
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="none of chromium, chromium-browser and google-chrome is installed")
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="none of chromium, chromium-browser and google-chrome is installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 def browse(folder: Path, page: str, *options: str) -> str:
     """What the browser prints about the page."""
     (folder / "page.html").write_text(page)
-    command = [str(BROWSER), *QUIET, f"--user-data-dir={folder / 'profile'}", *options, f"file://{folder / 'page.html'}"]
+    command = [
+        str(BROWSER),
+        *QUIET,
+        f"--user-data-dir={folder / 'profile'}",
+        *options,
+        f"file://{folder / 'page.html'}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -55,7 +63,9 @@ def looked(folder: Path, page: str, width: int) -> dict[str, Any]:
     (folder / "copy.html").write_text(copy)
     # a window has a least width, a frame has not
     tell = "onload='document.body.append(this.contentDocument.getElementById(\"looked\").cloneNode(true))'"
-    frame = f"<body style='margin:0'><iframe src=copy.html style='width:{width}px;height:900px;border:0' {tell}></iframe>"
+    frame = (
+        f"<body style='margin:0'><iframe src=copy.html style='width:{width}px;height:900px;border:0' {tell}></iframe>"
+    )
     dom = browse(folder, frame, "--allow-file-access-from-files", "--window-size=1600,1000", "--dump-dom")
     found = re.search(r'<pre id="looked">(.*?)</pre>', dom)
     assert found is not None, dom[-2000:]

@@ -5,8 +5,8 @@ import pytest
 from orchestrator import presets, report
 from orchestrator.report.model import Report
 from orchestrator.store import Store
-from tests.orchestrator.report.made import HASH, REALISTIC, judged, realistic, row, trained
-from tests.orchestrator.small import claimed, epoch_row, node, planned, small, submitted
+from tests.orchestrator.builders import claimed, epoch_row, node, planned, small, submitted
+from tests.orchestrator.report.builders import HASH, REALISTIC, judged, realistic, row, trained
 
 
 def built(store: Store, *experiments: str) -> Report:
@@ -125,7 +125,10 @@ def test_what_was_posted_under_other_code_still_has_a_report(store: Store) -> No
     raw = small()
     document = {**raw, "seeds": [0], "tables": None}
     document["data"] = {"name": "digits-noisy", "of_earlier_code": True}
-    document["arms"] = [{"name": "normal", "method": {"name": "gone"}}, {"name": "seal", "method": {"name": "gone-too"}}]
+    document["arms"] = [
+        {"name": "normal", "method": {"name": "gone"}},
+        {"name": "seal", "method": {"name": "gone-too"}},
+    ]
     experiment, _ = store.submit("old", document, planned(raw))
     judged(store, experiment, node(planned(raw), "seal", 1, "evaluation"), {"top1": 0.5})
     (table,) = built(store, experiment).tables

@@ -4,12 +4,12 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from orchestrator import report
-from orchestrator.report import drawing
+from orchestrator.report.formats import svg
 from orchestrator.report.lines import MOST_LINES, MOST_POINTS, MOST_STARTS, common, cut, limits_of, thinned
 from orchestrator.report.model import Figure, Panel, Series
 from orchestrator.store import Store
-from tests.orchestrator.report.made import FEW, judged, realistic, row, scored, trained
-from tests.orchestrator.small import node, planned, small, submitted
+from tests.orchestrator.builders import node, planned, small, submitted
+from tests.orchestrator.report.builders import FEW, judged, realistic, row, scored, trained
 
 PLAN = planned(small())
 SVG = "{http://www.w3.org/2000/svg}"
@@ -147,12 +147,15 @@ def test_a_density_keeps_the_points_where_both_numbers_are(store: Store) -> None
     judged(store, experiment, node(plan, "seal", 1, "evaluation"), {"max": 47.0}, curves)
     figure = figures(store, experiment)["density"]
     assert (lines(figure)["seal"].x, lines(figure)["seal"].y) == ((0, 2), (1, 0.5))
-    assert drawing.svg(figure).startswith("<svg")
+    assert svg.svg(figure).startswith("<svg")
 
 
 def test_shots_have_a_panel_for_each_data_set(store: Store) -> None:
     panels = figures(store, realistic(store))["shots"].panels
-    assert [(panel.title, panel.ticks) for panel in panels] == [("digits-inverted", ("1", "5")), ("digits-edges", ("1", "5"))]
+    assert [(panel.title, panel.ticks) for panel in panels] == [
+        ("digits-inverted", ("1", "5")),
+        ("digits-edges", ("1", "5")),
+    ]
 
 
 def test_lines_of_several_experiments_are_told_apart(store: Store) -> None:
@@ -199,8 +202,8 @@ def test_thinned_epochs_keep_the_end_of_every_generation() -> None:
 
 def test_every_figure_is_drawn_the_same_each_time(store: Store) -> None:
     for figure in figures(store, realistic(store)).values():
-        drawn = drawing.svg(figure)
-        assert drawn == drawing.svg(figure)
+        drawn = svg.svg(figure)
+        assert drawn == svg.svg(figure)
         assert ET.fromstring(drawn).tag == f"{SVG}svg"
         assert len(drawn) < 150_000
 
@@ -208,7 +211,7 @@ def test_every_figure_is_drawn_the_same_each_time(store: Store) -> None:
 def test_names_are_never_read_as_mathematics() -> None:
     line = Series(r"$\frac{</text><script>", (0.0, 1.0), (1.0, None))
     panel = Panel(r"a $ b", r"$x$", "<y>", (line,), ticks=("$", "^_"))
-    root = ET.fromstring(drawing.svg(Figure("hostile", "c", "a", (panel,))))
+    root = ET.fromstring(svg.svg(Figure("hostile", "c", "a", (panel,))))
     assert not [each for each in root.iter() if each.tag == f"{SVG}script"]
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator import report
-from orchestrator.report import latex, markdown
-from orchestrator.report.formats import FORMATS, files
+from orchestrator.report.formats import FORMATS, files, latex, markdown
+from orchestrator.report.formats.text import numbered
 from orchestrator.report.model import Report
-from orchestrator.report.text import numbered
 from orchestrator.store import Store
-from tests.orchestrator.report.made import realistic, row, scored
+from tests.orchestrator.report.builders import realistic, row, scored
 
 HOSTILE = '=HYPERLINK("http://x")</td><script>alert(1)</script>|**a**\\end{table}\n$x$ & % # _ ~ ^ [y](z) `w` é 语 🙂'
 VALUES = {("normal", 0): 0.5, ("normal", 1): 0.52, ("seal", 0): 0.75, ("seal", 1): 0.78}
@@ -50,7 +49,9 @@ def hostile(store: Store) -> Report:
     """Whatever a user may write freely, written to do harm."""
     axes = {"rows": [{"label": HOSTILE[:100], "arm": arm} for arm in ("normal", "seal")]}
     axes["columns"] = [{"label": HOSTILE[-100:], "evaluator": "accuracy", "metric": "top1"}]
-    table = TABLE | axes | {"caption": HOSTILE, "notes": [HOSTILE], "source": HOSTILE[:100], "published": [[1.0], [None]]}
+    table = (
+        TABLE | axes | {"caption": HOSTILE, "notes": [HOSTILE], "source": HOSTILE[:100], "published": [[1.0], [None]]}
+    )
     experiment = scored(store, VALUES, tables=[table], title=HOSTILE[:190], data=OTHER_DATA)
     built = report.build(store, [row(store, experiment)])
     return replace(built, notices=(HOSTILE,), warnings=(HOSTILE,))
@@ -104,7 +105,9 @@ def test_html_needs_nothing_but_itself(store: Store) -> None:
     found = Reader(page)
     assert not found.named("script")
     assert not found.named("link")
-    assert all(str(image["src"]).startswith("data:image/svg+xml;base64,") and image["alt"] for image in found.named("img"))
+    assert all(
+        str(image["src"]).startswith("data:image/svg+xml;base64,") and image["alt"] for image in found.named("img")
+    )
     assert all(str(link["href"]).startswith("#") for link in found.named("a"))
     assert "url(" not in page
     assert "@import" not in page
@@ -233,7 +236,9 @@ def test_what_is_kept_of_a_report_fits_together(store: Store) -> None:
     assert set(re.findall(r"\]\((figures/[a-z-]+\.svg)\)", kept["report.md"])) == drawn
     assert len(drawn) == 5
     assert all(ET.fromstring(kept[name]) is not None for name in drawn)
-    assert {figure["name"] for figure in json.loads(kept["report.json"])["figures"]} == {Path(name).stem for name in drawn}
+    assert {figure["name"] for figure in json.loads(kept["report.json"])["figures"]} == {
+        Path(name).stem for name in drawn
+    }
 
 
 def test_a_note_is_told_once_and_then_named_by_its_number(store: Store) -> None:

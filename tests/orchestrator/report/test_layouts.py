@@ -1,11 +1,11 @@
 from typing import Any
 
 from orchestrator import report
-from orchestrator.layout import Cell
 from orchestrator.report.source import Source
+from orchestrator.spec.tables import Cell
 from orchestrator.store import Store
-from tests.orchestrator.report.made import FEW, judged, realistic, row, scored
-from tests.orchestrator.small import planned, small, submitted
+from tests.orchestrator.builders import planned, small, submitted
+from tests.orchestrator.report.builders import FEW, judged, realistic, row, scored
 
 ONE_TABLE: dict[str, Any] = {
     "name": "accuracies",
@@ -43,7 +43,9 @@ def test_the_accuracy_while_training_stands_in_for_the_evaluator(store: Store) -
     experiment = submitted(store, small(evaluations=[]))
     assert shape(store, experiment) == {}
     everything = realistic(store, evaluations=[])
-    assert shape(store, everything) == {"training": (("generation 0", "normal", "llf", "seal"), ("test_accuracy/last (%)",))}
+    assert shape(store, everything) == {
+        "training": (("generation 0", "normal", "llf", "seal"), ("test_accuracy/last (%)",))
+    }
 
 
 def test_the_accuracy_while_training_stands_where_an_arms_last_generation_is_not_judged(store: Store) -> None:

@@ -7,8 +7,8 @@ from scipy import stats
 from orchestrator import report
 from orchestrator.report.model import Cell, Table
 from orchestrator.store import Row, Store
-from tests.orchestrator.report.made import FEW, judged, row, scored
-from tests.orchestrator.small import Clock, node, planned, small, submitted
+from tests.orchestrator.builders import Clock, node, planned, small, submitted
+from tests.orchestrator.report.builders import FEW, judged, row, scored
 
 
 def table(store: Store, *experiments: str) -> Table:
@@ -66,7 +66,9 @@ def test_one_seed_is_not_said_of_cells_with_more(store: Store) -> None:
 
 
 def test_what_is_not_measured_is_left_open(store: Store) -> None:
-    found = table(store, scored(store, seeds(normal=(0.5, 0.6)) | {("seal", 0): 0.75}, tables=of_top1(["normal", "seal"])))
+    found = table(
+        store, scored(store, seeds(normal=(0.5, 0.6)) | {("seal", 0): 0.75}, tables=of_top1(["normal", "seal"]))
+    )
     normal, seal = cells(found).values()
     assert (normal.n, seal.n, seal.low) == (2, 1, None)
     waiting = submitted(store, small(name="waiting", tables=of_top1(["normal", "seal"]), seeds=[7]))
@@ -95,7 +97,12 @@ def test_generation_and_data_of_a_cell_are_what_row_and_column_say(store: Store)
     for each in plan.nodes.values():
         if each.kind == "evaluation" and each.evaluator is not None:
             few = each.evaluator["name"] == "few-shot"
-            judged(store, experiment, each, {"5shot/acc": 0.25} if few else {"top1": 0.5 + each.generation / 4, "loss": 1.5})
+            judged(
+                store,
+                experiment,
+                each,
+                {"5shot/acc": 0.25} if few else {"top1": 0.5 + each.generation / 4, "loss": 1.5},
+            )
     values = [[cell.value for cell in row] for row in table(store, experiment).cells]
     assert values == [[50, 1.5, None], [75, 1.5, 25]]
 
@@ -225,7 +232,9 @@ def test_equal_episodes_of_other_seeds_are_not_paired(store: Store) -> None:
     experiment = submitted(store, raw)
     for arm, seed, episodes in (("normal", 0, [0.2, 0.4, 0.6, 0.8]), ("seal", 1, [0.3, 0.5, 0.72, 0.9])):
         curves, scores = {"1shot/episodes": episodes}, {"1shot/acc": sum(episodes) / 4}
-        judged(store, experiment, node(planned(raw), arm, 1, "evaluation", seed), scores, curves, digests={"1shot": "a"})
+        judged(
+            store, experiment, node(planned(raw), arm, 1, "evaluation", seed), scores, curves, digests={"1shot": "a"}
+        )
     assert best(table(store, experiment)) == []
 
 
@@ -260,7 +269,9 @@ def test_the_database_is_read_once_for_a_row_however_large_the_table_is(tmp_path
     arms = [f"a{index}" for index in range(30)]
     tables = of_top1(arms, columns=[axis(label=str(index), evaluator="accuracy", metric="top1") for index in range(60)])
     store = Counting(f"sqlite:///{tmp_path / 'counted.db'}", now=Clock())
-    found = table(store, scored(store, {(arm, seed): 0.5 + seed / 100 for arm in arms for seed in range(2)}, tables=tables))
+    found = table(
+        store, scored(store, {(arm, seed): 0.5 + seed / 100 for arm in arms for seed in range(2)}, tables=tables)
+    )
     assert sum(len(line) for line in found.cells) == 30 * 60
     assert store.asked == 30 * 2
     store.close()

@@ -8,10 +8,10 @@ from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter
 
-from trainer.core.data.base import Dataset, Split
+from trainer.core.data.dataset import Dataset, Split
 from trainer.core.data.digits import Digits, DigitsHalf, DigitsNoisy, DigitsShifted
-from trainer.core.data.prepared.problem import DataProblem
-from trainer.core.data.prepared.spec import FolderTree, PaperData, fields_of
+from trainer.core.data.errors import DataProblem
+from trainer.core.data.paper import FolderTree, PaperData, fields_of
 
 AnyData = Digits | DigitsNoisy | DigitsHalf | DigitsShifted | PaperData | FolderTree
 DataSpec = Annotated[AnyData, Field(discriminator="name")]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.core.data.base import Dataset, Split
+from trainer.core.data.dataset import Dataset, Split
 from trainer.core.data.holdout import held_out, held_size
 from trainer.core.seeding import generator
 
@@ -34,7 +34,9 @@ class _Digits(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
-    holdout: float = Field(0, ge=0, lt=1, description="share of each class's training images that stands in for the test set")
+    holdout: float = Field(
+        0, ge=0, lt=1, description="share of each class's training images that stands in for the test set"
+    )
 
     @property
     def label(self) -> str:

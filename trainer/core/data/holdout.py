@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from trainer.core.data.base import Dataset, Split
+from trainer.core.data.dataset import Dataset, Split
 from trainer.core.seeding import generator
 
 _SEED = 0

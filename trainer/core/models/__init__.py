@@ -88,7 +88,8 @@ class CifarResNet110(_Model):
 
     name: Literal["resnet110-cifar"]
     shortcut: Literal["conv", "pad"] = Field(
-        "conv", description="where channels double: 1x1 conv and BN (the public recipe), or zero padding without parameters"
+        "conv",
+        description="where channels double: 1x1 conv and BN (the public recipe), or zero padding without parameters",
     )
 
     @property

@@ -20,7 +20,9 @@ def preact_resnet(width: int, blocks: tuple[int, ...], classes: int) -> nn.Modul
 class _SmallImageResNet(nn.Module):
     """Channels double at every stage after the first, where the stride is 2."""
 
-    def __init__(self, block: Callable[[int, int, int], nn.Module], width: int, blocks: tuple[int, ...], classes: int) -> None:
+    def __init__(
+        self, block: Callable[[int, int, int], nn.Module], width: int, blocks: tuple[int, ...], classes: int
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -58,7 +60,9 @@ class _BasicBlock(nn.Module):
             if pad_shortcut:
                 self.downsample = _Strided(stride)
             else:
-                self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+                self.downsample = nn.Sequential(
+                    nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                )
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x_NCHW)))

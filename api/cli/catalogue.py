@@ -1,0 +1,66 @@
+"""`relearn methods`, `evaluators` and `check-method`: what a spec may name on this machine."""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from api.cli.tables import catalogue_table, findings_table
+from api.client import Refused
+from orchestrator.settings import Settings
+
+
+def add(commands: Any) -> None:
+    """Adds the commands to those of `relearn`."""
+    for name, function, text in (
+        ("methods", _methods, "the methods that a spec may name on this machine"),
+        ("evaluators", _evaluators, "the evaluators that a spec may name on this machine"),
+    ):
+        listing = commands.add_parser(name, help=text, description=text)
+        listing.add_argument("--json", action="store_true", help="with the JSON schema of the settings")
+        listing.set_defaults(command=function)
+    text = "try a method on a tiny net; one of another package may be used once it passed"
+    check = commands.add_parser("check-method", help=text, description=text)
+    check.add_argument("method", metavar="NAME")
+    check.set_defaults(command=_check_method)
+
+
+def _methods(options: argparse.Namespace, console: Console) -> int:
+    from orchestrator import catalogue  # loads torch, which the commands that only ask the API do without
+
+    return _say_items(
+        [entry.as_json() for entry in catalogue.known_methods(Settings.from_environment().home)], options, console
+    )
+
+
+def _evaluators(options: argparse.Namespace, console: Console) -> int:
+    from orchestrator import catalogue  # likewise
+
+    return _say_items([entry.as_json() for entry in catalogue.known_evaluators()], options, console)
+
+
+def _say_items(items: list[dict[str, Any]], options: argparse.Namespace, console: Console) -> int:
+    if options.json:
+        print(json.dumps(items, indent=1))
+    else:
+        console.print(catalogue_table(items))
+    return 0
+
+
+def _check_method(options: argparse.Namespace, console: Console) -> int:
+    from orchestrator import catalogue  # likewise
+
+    began = time.monotonic()
+    try:
+        findings = catalogue.check_method(Settings.from_environment().home, options.method, datetime.now(UTC))
+    except catalogue.UnknownMethod as error:
+        raise Refused({"title": "Unknown method", "detail": str(error)}) from error
+    console.print(findings_table([asdict(finding) for finding in findings]))
+    failed = sum(not finding.passed for finding in findings)
+    outcome = f"{failed} of {len(findings)} failed" if failed else f"all {len(findings)} passed"
+    console.print(f"{options.method}: {outcome} after {time.monotonic() - began:.0f} s")
+    return 1 if failed else 0

@@ -1,0 +1,195 @@
+"""`relearn data list | prepare | verify`: the data sets on this machine. They need no server."""
+
+import argparse
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+USAGE, DATA_PROBLEM = 2, 3
+
+
+def add(commands: Any) -> None:
+    """Adds the commands to those of `relearn`."""
+    data = commands.add_parser("data", help="the data sets: what is known, prepare one, verify one")
+    parts = data.add_subparsers(required=True, metavar="COMMAND")
+    listing = parts.add_parser("list", help="what is known and what is prepared here")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(command=_list)
+    pipeline = parts.add_parser("prepare", help="make a data set ready from what its authors distribute")
+    pipeline.add_argument("name", metavar="NAME")
+    pipeline.add_argument(
+        "--from", dest="source", type=Path, required=True, metavar="DIR", help="folder of archives, or unpacked"
+    )
+    pipeline.add_argument("--size", type=int, metavar="PX", help="64 or 224: the recipe of that size")
+    pipeline.add_argument(
+        "--recipe", help="by name, instead of --size: native, train-64, probe-64, probe-224, cdfsl-64, cdfsl-224"
+    )
+    pipeline.add_argument("--on-bad-image", choices=["error", "skip", "repair"], default="error")
+    pipeline.add_argument(
+        "--allow-partial", action="store_true", help="go on with other counts than expected, and say so in results"
+    )
+    pipeline.add_argument("--subset", type=Path, metavar="LIST.csv", help="CD-FSL's 80 %% list (header img_path)")
+    pipeline.add_argument("--tree", help="folder: the name that specs will use (folder:TREE)")
+    pipeline.add_argument("--threads", type=int)
+    pipeline.set_defaults(command=told(_prepare))
+    verify = parts.add_parser("verify", help="read every byte of what is prepared and compare it with its digests")
+    verify.add_argument("name", metavar="NAME", help="a data set, or NAME@RECIPE")
+    verify.add_argument("--from", dest="source", type=Path, metavar="DIR", help="decode some images again from here")
+    verify.set_defaults(command=told(_verify))
+
+
+def told(command: Callable[[argparse.Namespace, Console], int]) -> Callable[[argparse.Namespace, Console], int]:
+    """`command`, whose problems with data or usage become a sentence and an exit code."""
+
+    def wrapped(options: argparse.Namespace, console: Console) -> int:
+        from trainer.core.data import DataProblem  # loads torch
+
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("relearn.data").setLevel(logging.INFO)  # sizes, waiting for another process
+        try:
+            return command(options, console)
+        except DataProblem as problem:
+            print(problem, file=sys.stderr)
+            return DATA_PROBLEM
+        except (ValueError, OSError) as error:
+            print(error, file=sys.stderr)
+            return USAGE
+
+    return wrapped
+
+
+def _list(options: argparse.Namespace, console: Console) -> int:
+    from orchestrator.catalogue import known_datasets
+    from trainer.core.data.paper import cache_root
+
+    items = known_datasets(cache_root())
+    if options.json:
+        print(json.dumps(items, indent=1))
+        return 0
+    table = Table("data set", "classes", "images", "licence", "get it from", "prepared", box=None)
+    for item in items:
+        images = " / ".join(f"{n:,} {split}" for split, n in item["splits"].items())
+        source = ("sign-in: " if item["login"] else "") + (item["archives"][0]["url"] if item["archives"] else "")
+        prepared = ", ".join(f"{each['size']} px" for each in item["prepared"] if "digest" in each)
+        ready = prepared or ("built in" if item["ready"] else "no")
+        table.add_row(item["name"], str(item["classes"] or ""), images, item["licence"], source, ready)
+    console.print(table)
+    return 0
+
+
+def _prepare(options: argparse.Namespace, console: Console) -> int:
+    from trainer.core.data import recipes
+    from trainer.core.data.paper import cache_root
+    from trainer.core.data.prepare import pipeline
+
+    spec = _spec(options.name, options.tree, options.recipe, options.size)
+    recipe = recipes.named(spec.chosen_recipe, options.name)
+    with _bar(console) as tell:
+        manifest = pipeline.prepare(
+            spec.folder,
+            options.source,
+            cache_root(),
+            recipe,
+            on_bad_image=options.on_bad_image,
+            allow_partial=options.allow_partial,
+            subset=options.subset,
+            threads=options.threads,
+            progress=tell,
+        )
+    for noted in manifest.problems:
+        console.print(noted, highlight=False, markup=False)
+    counts = ", ".join(f"{split.n:,} {name}" for name, split in manifest.splits.items())
+    partial = " (PARTIAL)" if manifest.partial else ""
+    if options.subset:
+        spec = spec.model_copy(update={"subset": hashlib.sha256(options.subset.read_bytes()).hexdigest()[:8]})
+    console.print(
+        f"{spec.text()}: {counts} at {recipe.size} px, digest {manifest.digest()[:12]}{partial}", highlight=False
+    )
+    return 0
+
+
+def _spec(name: str, tree: str | None, recipe: str | None, size: int | None) -> Any:
+    """The data set as a spec would name it. Raises ValueError."""
+    from trainer.core import data
+    from trainer.core.data.facts import FACTS
+
+    if name not in FACTS:
+        raise ValueError(f"{name!r} is not prepared from files; those are {', '.join(FACTS)}")
+    if (tree is None) == (name == "folder"):
+        raise ValueError(
+            "folder needs --tree NAME, the name that specs will use" if tree is None else "--tree goes with folder"
+        )
+    named = name if tree is None else f"{name}:{tree}"
+    if size is not None and recipe is None:
+        family = "cdfsl" if FACTS[name].cdfsl else "probe"
+        native = FACTS[name].native_px == (size, size) and not FACTS[name].cdfsl
+        recipe = "native" if native else f"{family}-{size}"
+    try:
+        return data.named(named if recipe is None else f"{named}@{recipe}")
+    except ValueError as error:
+        what = f"--size {size}" if size is not None else f"--recipe {recipe}"
+        raise ValueError(
+            f"{what} is not known for {name}: recipes are native, train-64, probe-64, probe-224, cdfsl-64, cdfsl-224"
+        ) from error
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[Any], None]]:
+    """What takes progress reports: a bar on a terminal, elsewhere a line per twentieth."""
+    if not console.is_terminal:
+        told = -1
+
+        def line(now: Any) -> None:
+            nonlocal told
+            if (part := now.done * 20 // now.total) != told:
+                told = part
+                console.print(
+                    f"{now.split} {now.done:,}/{now.total:,} at {now.rate:,.0f}/s, {now.eta_s:.0f} s left",
+                    highlight=False,
+                )
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def draw(now: Any) -> None:
+            if now.split not in tasks:
+                tasks[now.split] = bar.add_task(now.split, total=now.total)
+            bar.update(tasks[now.split], completed=now.done)
+
+        yield draw
+
+
+def _verify(options: argparse.Namespace, console: Console) -> int:
+    from trainer.core import data
+    from trainer.core.data import cache
+    from trainer.core.data.sources import ADAPTERS
+
+    spec = data.named(options.name)
+    if (missing := spec.problem()) is not None:
+        print(missing, file=sys.stderr)
+        return DATA_PROBLEM
+    if not hasattr(spec, "opened"):
+        console.print(f"{options.name} is built in; its pixels are compared with their digest whenever they are read")
+        return 0
+    opened = spec.opened()
+    origin = opened.manifest.source
+    root = options.source or Path(origin.root)
+    read = ADAPTERS[spec.name](root, None).read if origin.reader and root.exists() else None
+    found = cache.verify(opened.directory, root, read)
+    again = f"{found.rows} images decoded again are the same" if found.rows else found.note
+    console.print(
+        f"{spec.label}: {found.files} files, {found.bytes / 1e9:.3f} GB as prepared; {again}", highlight=False
+    )
+    return 0

@@ -1,0 +1,108 @@
+"""`relearn episodes export | import | list | compare`: the tasks that few-shot scores are taken on. They need no server."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from api.cli.data import told
+
+
+def add(commands: Any) -> None:
+    """Adds the commands to those of `relearn`."""
+    episodes = commands.add_parser(
+        "episodes", help="ledgers of few-shot episodes: export, import, list, compare scores"
+    )
+    parts = episodes.add_subparsers(required=True, metavar="COMMAND")
+    export = parts.add_parser("export", help="write the episodes that a seed draws, for others to score on")
+    export.add_argument("target", help="a data set, or NAME@RECIPE")
+    export.add_argument("--shots", type=int, required=True, help="support images per class")
+    export.add_argument("--ways", type=int, default=5)
+    export.add_argument("--queries", type=int, default=15)
+    export.add_argument("--episodes", type=int, default=600)
+    export.add_argument("--seed", type=int, default=0)
+    export.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    export.set_defaults(command=told(_export))
+    take = parts.add_parser("import", help="keep ledgers where every worker finds them; specs name them by digest")
+    take.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
+    take.set_defaults(command=told(_import))
+    parts.add_parser("list", help="what is imported").set_defaults(command=told(_list))
+    compare = parts.add_parser("compare", help="the second's accuracy minus the first's, paired by episode")
+    compare.add_argument("first", type=Path, help="what `python -m evaluators few-shot` printed")
+    compare.add_argument("second", type=Path)
+    compare.set_defaults(command=told(_compare))
+
+
+def _export(options: argparse.Namespace, console: Console) -> int:
+    from evaluators.episodes.ledger import draw, labels_of, write
+    from evaluators.few_shot import FewShot
+    from trainer.core import data
+
+    spec = data.named(options.target)
+    if missing := spec.problem():
+        raise ValueError(missing)
+    named = ("ways", "queries", "episodes", "seed")
+    settings = {name: getattr(options, name) for name in named} | {
+        "shots": [options.shots],
+        "targets": [options.target],
+    }
+    if problems := FewShot.model_validate(settings).problems(spec):
+        raise ValueError("; ".join(f"{field}: {message}" for field, message in problems))
+    target = spec.load()
+    shape = options.ways, options.shots, options.queries, options.episodes
+    ledger = draw(target.name, labels_of(target), *shape, options.seed)
+    write(ledger, options.out)
+    console.print(
+        f"{options.out}: {len(ledger.support_ES)} episodes, sha256 {ledger.digest}", highlight=False, soft_wrap=True
+    )
+    return 0
+
+
+def _import(options: argparse.Namespace, console: Console) -> int:
+    from evaluators.episodes.ledger import folder, read, write
+
+    for file in options.files:
+        ledger = read(file)
+        write(ledger, folder() / f"{ledger.digest}.json")
+        console.print(f'"ledgers": ["{ledger.digest}"]', highlight=False, soft_wrap=True)
+    return 0
+
+
+def _list(options: argparse.Namespace, console: Console) -> int:
+    from evaluators.episodes.ledger import folder, read
+
+    table = Table("target", "ways", "shots", "queries", "episodes", "seed", "sha256", box=None)
+    for file in sorted(folder().glob("*.json")):
+        ledger = read(file)
+        facts = ledger.facts
+        numbers = facts.ways, facts.shots, facts.queries, len(ledger.support_ES), facts.seed
+        table.add_row(facts.target, *(str(number) for number in numbers), ledger.digest)
+    console.print(table, soft_wrap=True)
+    return 0
+
+
+def _compare(options: argparse.Namespace, console: Console) -> int:
+    import torch
+
+    from evaluators import intervals
+
+    records = [json.loads(path.read_text()) for path in (options.first, options.second)]
+    digests = [record.get("details", {}).get("digests", {}) for record in records]
+    paired = [name for name in digests[0] if digests[0][name] == digests[1].get(name)]
+    if not paired:
+        raise ValueError(
+            f"{options.first} and {options.second} were not scored on the same episodes: give both the same ledgers"
+        )
+    for name in paired:
+        first, second = (torch.tensor(record["curves"][f"{name}/episodes"], dtype=torch.float64) for record in records)
+        gain = intervals.mean(second - first)
+        between = (
+            f" [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
+            if gain.low is not None and gain.high is not None
+            else ""
+        )
+        console.print(f"{name}: {100 * gain.value:+.2f}{between} points over {gain.n} episodes", highlight=False)
+    return 0

@@ -1,0 +1,111 @@
+"""An experiment while it runs: a live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from api.cli.search_table import search_table
+
+
+def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
+    """Shows each view as it comes and returns the last."""
+    view: dict[str, Any] = {}
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4) as live:
+            for view in views:
+                live.update(_panel(view))
+        _tell_search(view, console)
+        return view
+    said: dict[str, object] = {}
+    spoke_at = 0.0
+    for view in views:
+        state = (view["state"], view["message"])
+        progress = view["progress"]
+        if said.get("state") != state:
+            console.print(f"{view['state'].lower()}{': ' + view['message'] if view['message'] else ''}")
+            said["state"] = state
+        due = time.monotonic() - spoke_at >= 10 or view["state"] == "SUCCEEDED"
+        numbers = (progress["epochs_done"], progress["evaluations_done"])
+        if due and said.get("numbers") != numbers and (any(numbers) or progress["epochs_cached"]):
+            spoke_at = time.monotonic()
+            said["numbers"] = numbers
+            console.print(_headline(view))
+            for row in view["rows"]:
+                if row["generation"] is not None and said.get(_name(row)) != (row["generation"], row["epoch"]):
+                    said[_name(row)] = (row["generation"], row["epoch"])
+                    console.print("  " + _line(row))
+    for warning in _warnings(view):
+        console.print(f"warning: {warning}")
+    _tell_search(view, console)
+    return view
+
+
+def _tell_search(view: dict[str, Any], console: Console) -> None:
+    if view.get("search"):
+        console.print(search_table(view["search"]))
+
+
+def _panel(view: dict[str, Any]) -> Group:
+    progress = view["progress"]
+    table = Table(box=None, pad_edge=False)
+    for column in ("arm", "seed", "generation", "epoch", "phase", "train", "test"):
+        table.add_column(column, justify="left" if column in ("arm", "phase") else "right")
+    for row in view["rows"]:
+        begun = row["generation"] is not None
+        table.add_row(
+            row["arm"],
+            str(row["seed"]),
+            f"{row['generation'] + 1}/{row['generations']}" if begun else "-",
+            f"{row['epoch'] + 1}/{row['epochs']}" if begun else "-",
+            row["phase"] or "waiting",
+            _percent(row["train_accuracy"]),
+            _percent(row["test_accuracy"]),
+        )
+    bars = Table.grid(padding=(0, 1))
+    for name, unit in (("training", "epochs"), ("evaluation", "evaluations")):
+        bars.add_row(name, ProgressBar(progress[f"{unit}_total"], progress[f"{unit}_done"], width=40))
+    parts: list[Any] = [Text(_headline(view)), bars, table]
+    if view["message"]:
+        parts.append(Text(view["message"]))
+    parts += [Text(f"warning: {warning}", style="yellow") for warning in _warnings(view)]
+    return Group(*parts)
+
+
+def _headline(view: dict[str, Any]) -> str:
+    progress = view["progress"]
+    text = f"{view['name']} {view['state'].lower()}: {progress['epochs_done']}/{progress['epochs_total']} epochs"
+    if progress["epochs_cached"]:
+        text += f" ({progress['epochs_cached']} done before)"
+    text += f", {progress['evaluations_done']}/{progress['evaluations_total']} evaluations"
+    left = progress["training_left_s"]
+    return text if left is None else f"{text}, about {left:.0f} s of training left"
+
+
+def _line(row: dict[str, Any]) -> str:
+    where = f"generation {row['generation'] + 1}/{row['generations']} epoch {row['epoch'] + 1}/{row['epochs']} ({row['phase']})"
+    return f"{_name(row):<16} {where}: train {_percent(row['train_accuracy'])} test {_percent(row['test_accuracy'])}"
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['arm']}/seed{row['seed']}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def _warnings(view: dict[str, Any]) -> list[str]:
+    """Each sentence once per arm, with how often it came."""
+    counted: dict[str, int] = {}
+    for warning in view.get("warnings", []):
+        counted[warning["arm"]] = counted.get(warning["arm"], 0) + 1
+    first = {warning["arm"]: warning["message"] for warning in reversed(view.get("warnings", []))}
+    return [
+        f"{arm}: {first[arm]}" + (f" (and {count - 1} more)" if count > 1 else "") for arm, count in counted.items()
+    ]

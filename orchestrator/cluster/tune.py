@@ -1,0 +1,120 @@
+"""Evaluations on Ray Tune: one trial per evaluation node, results told as they come and keyed by node, never by order."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from pydantic import TypeAdapter
+from ray import tune
+
+from evaluators import AnyEvaluator, EvaluatorSpec
+from evaluators.base import Context
+from evaluators.evaluate import judge
+from evaluators.features.bank import Bank
+from orchestrator.spec import Resources
+from trainer.core import checkpoint, data, models
+from trainer.core.determinism import pin_threads
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation as its trial needs it; data, model and evaluator as their settings."""
+
+    key: str
+    title: str
+    checkpoint: str
+    model: dict[str, Any]
+    source: dict[str, Any]
+    target: dict[str, Any]
+    evaluator: dict[str, Any]
+
+
+def evaluate(
+    name: str,
+    jobs: list[Job],
+    resources: Resources,
+    storage: Path,
+    on_result: Callable[[str, dict[str, Any]], None],
+    on_error: Callable[[str, str], None],
+    features_gib: float = 0,
+) -> None:
+    """Runs all `jobs`; tells each node's record (evaluators.evaluate) or error as soon as its trial ends.
+
+    Up to `features_gib` of layer outputs stay in `storage` for further jobs.
+    """
+
+    def trial(config: dict[str, Any]) -> dict[str, Any]:
+        return _judge(config)
+
+    trial.__name__ = name  # what the Ray dashboard shows of the trials
+    tuner = tune.Tuner(
+        tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
+        param_space={
+            "job": tune.grid_search([asdict(job) for job in jobs]),
+            "threads": resources.threads,
+            "features": {"directory": str(storage / "features"), "gib": features_gib},
+        },
+        tune_config=tune.TuneConfig(
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.config["job"]["title"].replace("/", "-"),
+            trial_dirname_creator=lambda trial: trial.config["job"]["key"][:16],
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str(storage / "ray"),
+            failure_config=tune.FailureConfig(max_failures=resources.max_worker_failures),
+            callbacks=[_Tell(on_result, on_error)],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+class _Tell(tune.Callback):  # type: ignore[misc]
+    def __init__(self, on_result: Callable[[str, dict[str, Any]], None], on_error: Callable[[str, str], None]) -> None:
+        self._on_result, self._on_error = on_result, on_error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks to restore an experiment, which we never do: the database knows what is left
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._on_result(trial.config["job"]["key"], json.loads(trial.last_result["record"]))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._on_error(trial.config["job"]["key"], trial.get_error().__str__()[-2000:])
+
+
+def _judge(config: dict[str, Any]) -> dict[str, Any]:
+    pin_threads(config["threads"])
+    device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+    found = record(Job(**config["job"]), bank(**config["features"]), device)
+    return {"record": json.dumps(found)}  # as text, or Tune's loggers would take it for thousands of metrics
+
+
+def record(job: Job, bank: Bank, device: torch.device, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
+    """What a trial finds, as evaluators.evaluate tells it, and how many `seconds` it took."""
+    began = clock()
+    evaluator: AnyEvaluator = TypeAdapter(EvaluatorSpec).validate_python(job.evaluator)
+    source, target = _data(job.source), _data(job.target)
+    model_spec: models.AnyModel = TypeAdapter(models.ModelSpec).validate_python(job.model)
+    model = models.skeleton(model_spec, len(source.class_names())).to_empty(device="cpu")
+    checkpoint.load_weights(Path(job.checkpoint), model)
+    found = judge(evaluator, model.to(device).eval(), source, target, Context(bank))
+    found["details"]["seconds"] = round(clock() - began, 3)
+    return found
+
+
+def bank(directory: str, gib: float) -> Bank:
+    """Of at most `gib` on disk; 0 keeps nothing."""
+    limit = int(gib * 2**30)
+    return Bank(Path(directory), limit, min(limit, Bank.entry_bytes)) if limit else Bank()
+
+
+def _data(settings: dict[str, Any]) -> data.AnyData:
+    spec: data.AnyData = TypeAdapter(data.DataSpec).validate_python(settings)
+    return spec

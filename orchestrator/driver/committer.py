@@ -1,0 +1,127 @@
+"""Beside the work: commits finished generations to the tracking server and ships metrics, in a thread of its own.
+
+A tracking server that is away is waited for; training goes on meanwhile, and what is not committed stays on shared storage.
+"""
+
+import logging
+import queue
+import threading
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.cluster import board
+from orchestrator.plan import Node
+from orchestrator.settings import Settings
+from orchestrator.spec import ExperimentSpec
+from orchestrator.store import Claim, Row, Store
+from orchestrator.tracking.publisher import Publisher
+from trainer.core import checkpoint
+
+if TYPE_CHECKING:
+    from orchestrator.tracking.mlflow import Tracker
+
+log = logging.getLogger("relearn.driver")
+
+SHIP_S = 2.0
+"""Between two rounds, and between two tries while the server is away."""
+
+
+def made_by(experiment: str, node: Node) -> str:
+    """Who made a node, as its users are told."""
+    return f"{experiment}/{node.title}"
+
+
+class Stopped(Exception):  # noqa: N818  what happened
+    """The attempt was told to stop while it waited."""
+
+
+class Committer:
+    """One attempt's. `stopping` ends it without waiting for what is left."""
+
+    def __init__(
+        self, settings: Settings, store: Store, experiment: Row, spec: ExperimentSpec, stopping: threading.Event
+    ) -> None:
+        self._settings, self._store, self._experiment, self._spec = settings, store, experiment, spec
+        self._waiting: queue.SimpleQueue[tuple[Node, Claim]] = queue.SimpleQueue()
+        self._stopping, self._finishing = stopping, threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, node: Node, claim: Claim) -> None:
+        """Takes over a generation that is whole on shared storage."""
+        self._waiting.put((node, claim))
+
+    def finish(self) -> None:
+        """Returns when everything is committed and shipped. Raises what ended the thread before that."""
+        self._finishing.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def fetch(self, uri: str, into: Path) -> Path:
+        """A committed checkpoint, verified; waits for a server that is away. Raises Stopped."""
+        folder = self.download(uri, into)
+        checkpoint.read_manifest(folder)
+        return folder
+
+    def download(self, uri: str, into: Path) -> Path:
+        """An artifact below `into`; waits for a server that is away. Raises Stopped."""
+        from orchestrator.tracking.mlflow import OUTAGE
+
+        while not self._stopping.is_set():
+            try:
+                return self._tracker.download(uri, into)
+            except OUTAGE as error:
+                log.warning("%s is needed and the tracking server does not answer: %s", uri, error)
+                self._stopping.wait(SHIP_S)
+        raise Stopped
+
+    @cached_property
+    def _tracker(self) -> "Tracker":
+        from orchestrator.tracking.mlflow import Tracker  # mlflow: two seconds that training need not wait for
+
+        return Tracker(self._settings.tracking_uri)
+
+    @cached_property
+    def _publisher(self) -> Publisher:
+        return Publisher(self._store, self._tracker, self._experiment, self._spec)
+
+    def _run(self) -> None:
+        from orchestrator.tracking.mlflow import OUTAGE
+
+        todo: list[tuple[Node, Claim]] = []
+        while not self._stopping.is_set():
+            last_round = self._finishing.is_set()
+            while not self._waiting.empty():
+                todo.append(self._waiting.get())
+            try:
+                while todo:
+                    self._commit(*todo[0])
+                    todo.pop(0)
+                self._publisher.ship()
+                if last_round:
+                    return
+            except OUTAGE as error:
+                log.warning("the tracking server at %s does not answer, will try again: %s", self._tracker.uri, error)
+                self._stopping.wait(SHIP_S)
+            except Exception as error:  # raised by finish(): no node may count as committed because a thread died
+                self._error = error
+                return
+            else:
+                self._finishing.wait(SHIP_S)
+
+    def _commit(self, node: Node, claim: Claim) -> None:
+        directory = board.checkpoint_folder(self._settings.storage, node.key)
+        manifest = checkpoint.read_manifest(directory)
+        now = time.time()
+        self._store.add_epochs({**vars(row), "key": node.key, "at": now} for row in checkpoint.load_history(directory))
+        run_id = self._publisher.run_id(node.arm, node.seed)
+        uri = self._tracker.commit_checkpoint(run_id, directory, f"checkpoints/g{node.generation:04}")
+        by = made_by(self._experiment["id"], node)
+        if not self._store.finish_generation(claim, by, uri, manifest.weights_sha256, manifest.fingerprint):
+            log.warning("%s was claimed by another attempt; its commit is dropped", node.title)

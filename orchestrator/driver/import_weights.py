@@ -1,0 +1,76 @@
+"""Brings weights that were trained elsewhere into a checkpoint of ours, as the arm that judges them says."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from evaluators.weights import fitting, read_state, renamed
+from orchestrator.cluster import board
+from orchestrator.driver.attempt import Attempt
+from orchestrator.driver.committer import Stopped
+from orchestrator.intake.references import digest_of, is_address
+from orchestrator.plan import Node
+from orchestrator.spec import Weights
+from trainer.core import checkpoint
+from trainer.core.data import AnyData
+from trainer.core.determinism import fingerprint
+from trainer.core.models import AnyModel, skeleton
+from trainer.core.state import TrainState
+
+
+def bring_all_in(attempt: Attempt) -> None:
+    """Makes checkpoints of ours of the weights that arms name."""
+    waiting = [
+        node for key, node in attempt.plan.nodes.items() if node.kind == "checkpoint" and key not in attempt.done
+    ]
+    while waiting and not attempt.stopping.is_set():
+        for node in waiting:
+            if attempt.claim(node.key):
+                _bring_one_in(attempt, node)
+        waiting = [node for node in waiting if node.key not in attempt.done and node.key not in attempt.failed]
+        if waiting:
+            attempt.stopping.wait(1.0)  # another experiment is at them
+
+
+def bring_in(
+    source: Weights, model: AnyModel, data: AnyData, key: str, into: Path, download: Callable[[str], Path]
+) -> checkpoint.Manifest:
+    """Writes the checkpoint of node `key` to `into`. Raises ValueError where the file is not what the arm says it is.
+
+    `download` fetches what is not a path of this machine, and returns where it lies.
+    """
+    path = download(source.uri) if is_address(source.uri) else Path(source.uri)
+    if source.sha256 is not None and (found := digest_of(path)) != source.sha256:
+        raise ValueError(
+            f"{source.uri} has sha256 {found}, the experiment was posted for {source.sha256}: post it again"
+        )
+    network = skeleton(model, len(data.class_names()))
+    weights = renamed(read_state(path), source.strip_prefix, source.rename, option=str)
+    try:
+        weights = fitting(weights, dict(network.state_dict()), model.name, option=str)
+    except ValueError as error:
+        raise ValueError(f"{source.uri}: {error}") from error
+    network.to_empty(device="cpu").load_state_dict(weights)
+    state = TrainState(network, seed=0)
+    return checkpoint.save(into, state, key, fingerprint(torch.device("cpu")))
+
+
+def _bring_one_in(attempt: Attempt, node: Node) -> None:
+    arm = attempt.spec.arm(node.arm)
+    assert isinstance(arm.checkpoint, Weights)
+    folder = board.checkpoint_folder(attempt.settings.storage, node.key)
+    aside = attempt.settings.storage / "fetched" / node.key
+    try:
+        if not attempt.finished_on_disk(node.key):
+            model, data = attempt.spec.model_of(arm), attempt.spec.data_of(arm)
+            bring_in(arm.checkpoint, model, data, node.key, folder, lambda uri: attempt.committer.download(uri, aside))
+    except Stopped:
+        return
+    except (OSError, ValueError, ImportError) as error:
+        attempt.fail({node.key}, "USER_ERROR", str(error))
+    else:
+        attempt.generation_done(node.key)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

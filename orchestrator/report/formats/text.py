@@ -1,0 +1,145 @@
+"""Numbers and facts as the formats print them: one wording for HTML, Markdown and LaTeX."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.report.model import ArmSettings, Cell, Experiment, Generation, Provenance, Table
+
+DASH = "–"
+
+
+def decimals(value: float, percent: bool) -> int:
+    """Digits after the point: two, and more for small numbers that are not percent."""
+    return 2 if percent or abs(value) >= 1 or value == 0 else 4
+
+
+def number(value: float, digits: int) -> str:
+    """`value` with `digits` after the point; very large and very small ones by their power of ten."""
+    if value and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.3g}"
+    return f"{value:.{digits}f}"
+
+
+def value(cell: Cell) -> str:
+    """`94.12 ± 0.83`, or a dash where there is none."""
+    if cell.value is None:
+        return DASH
+    digits = decimals(cell.value, cell.unit == "percent")
+    shown = number(cell.value, digits)
+    return shown if cell.high is None else f"{shown} ± {number(cell.high - cell.value, digits)}"
+
+
+def seeds(cell: Cell, table: Table) -> str:
+    """`n = 2` where the cell has another number of seeds than most."""
+    return f"n = {cell.n}" if cell.value is not None and cell.n != table.seeds else ""
+
+
+def published(cell: Cell) -> str:
+    """`54.37 (+0.03)`: what was printed, and ours minus that; nothing where nothing was printed."""
+    if cell.published is None:
+        return ""
+    digits = decimals(cell.published, cell.unit == "percent")
+    shown = number(cell.published, digits)
+    if cell.published_half is not None:
+        shown += f" ± {number(cell.published_half, digits)}"
+    return shown if cell.difference is None else f"{shown} ({cell.difference:+.{digits}f})"
+
+
+def numbered(tables: Iterable[Table]) -> list[tuple[list[tuple[int, str]], list[int]]]:
+    """Of each table the footnotes that are new there, numbered through the report, and the numbers of those told before."""
+    numbers: dict[str, int] = {}
+    found = []
+    for table in tables:
+        new = [note for note in table.footnotes if note not in numbers]
+        again = [numbers[note] for note in table.footnotes if note in numbers]
+        numbers |= {note: len(numbers) + index for index, note in enumerate(new, 1)}
+        found.append(([(numbers[note], note) for note in new], again))
+    return found
+
+
+def described(experiment: Experiment) -> list[tuple[str, str]]:
+    """What an experiment is, as names and values."""
+    counts = [
+        f"{each['unique']} {kind}s ({each['requested']} requested, {each.get('cached', 0)} done before)"
+        for kind, each in experiment.plan.items()
+    ]
+    facts = [
+        ("experiment", experiment.id),
+        ("name", experiment.name),
+        ("preset", experiment.preset),
+        ("state", f"{experiment.state}{f' ({experiment.reason})' if experiment.reason else ''}"),
+        ("created", experiment.created_at),
+        ("finished", experiment.finished_at),
+        ("seeds", ", ".join(map(str, experiment.seeds))),
+        ("plan", "; ".join(counts)),
+    ]
+    return [(name, fact) for name, fact in facts if fact]
+
+
+def setting(found: Any) -> str:
+    """A setting in a table."""
+    match found:
+        case None:
+            return DASH
+        case bool():
+            return "yes" if found else "no"
+        case float():
+            return f"{found:g}"
+        case list() | tuple():
+            return ", ".join(setting(each) for each in found) or DASH
+        case _:
+            return str(found)
+
+
+def common_settings(arms: Iterable[ArmSettings]) -> list[tuple[str, str]]:
+    """What all arms have alike, one arm's settings where there is but one."""
+    arms = list(arms)
+    first = arms[0].settings
+    return [(name, setting(first[name])) for name in first if _alike(name, arms)]
+
+
+def own_settings(arms: Iterable[ArmSettings]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The settings in which arms differ, and each arm's; one that an arm does not have is a dash."""
+    arms = list(arms)
+    names = [name for name in dict.fromkeys(name for arm in arms for name in arm.settings) if not _alike(name, arms)]
+    several = len({arm.experiment for arm in arms}) > 1
+    rows = [
+        (f"{arm.experiment}/{arm.arm}" if several else arm.arm, [setting(arm.settings.get(name)) for name in names])
+        for arm in arms
+    ]
+    return names, rows
+
+
+def evaluations(experiment: Experiment) -> list[tuple[str, str, str]]:
+    """Evaluator, the generations it judges, and its settings."""
+    rows = []
+    for each in experiment.evaluations:
+        settings = [
+            f"{name} {setting(found)}"
+            for name, found in each["evaluator"].items()
+            if name != "name" and found is not None
+        ]
+        arms = f" of {', '.join(each['arms'])}" if each.get("arms") else ""
+        rows.append((str(each["evaluator"]["name"]), ", ".join(map(str, each["on"])) + arms, "; ".join(settings)))
+    return rows
+
+
+def shared(generations: Iterable[Generation]) -> list[tuple[str, str, str]]:
+    """Each generation that was made for another row: who made it, its key, and the rows that show it."""
+    rows: dict[str, tuple[str, list[str]]] = {}
+    for each in generations:
+        if each.shared:
+            rows.setdefault(each.node, (each.made_by or "", []))[1].append(f"{each.experiment}/{each.arm}")
+    return [(by, key[:12], ", ".join(dict.fromkeys(shown))) for key, (by, shown) in rows.items()]
+
+
+def machines(provenance: Provenance) -> list[str]:
+    """Each machine that judged, in a line."""
+    return [
+        ", ".join(f"{name} {setting(found)}" for name, found in each.items() if found not in ("", None))
+        for each in provenance.machines
+    ]
+
+
+def _alike(name: str, arms: list[ArmSettings]) -> bool:
+    return all(name in arm.settings and arm.settings[name] == arms[0].settings[name] for arm in arms)

@@ -1,0 +1,190 @@
+"""A capsule: one experiment as a document that says how to do it again and what came out, sealed with its own digest."""
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator import results
+from orchestrator.plan import digest
+from orchestrator.problems import InvalidSpec, Problem
+from orchestrator.store import Row, Store
+
+FORMAT = 1
+MAX_BYTES = 8 * 1024 * 1024
+"""Of a capsule that is posted."""
+PACKAGES = ("relearn", "torch", "torchvision", "ray", "mlflow", "numpy")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Measured(_Part):
+    """One score with its 95 % interval and the number of things it averages, where they are known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+
+
+class Done(_Part):
+    """One node and what came of it. `judged_sha256` is of the weights that its results are about."""
+
+    title: str
+    kind: Literal["generation", "checkpoint", "evaluation"]
+    key: str
+    state: str
+    made_by: str | None
+    weights_sha256: str | None
+    judged_sha256: str | None
+    fingerprint: dict[str, str | int | bool] | None
+    version: int | None
+    settings: dict[str, Any] | None
+    source: str | None
+    target: str | None
+    digests: dict[str, str]
+    results: dict[str, Measured]
+
+
+class Outcome(_Part):
+    """The experiment as a whole."""
+
+    id: str
+    name: str
+    state: str
+    reason: str | None
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+
+
+class Capsule(_Part):
+    """`nodes` are in plan order: seed by seed and arm by arm, generations before what judges them, each once."""
+
+    relearn_capsule: int
+    generated_at: str
+    experiment: Outcome
+    spec: dict[str, Any]
+    versions: dict[str, str]
+    data: list[str]
+    episodes: list[str]
+    nodes: list[Done]
+    sha256: str
+
+
+def capsule_of(store: Store, experiment: Row, now: float) -> Capsule:
+    """The experiment's capsule as it stands at `now` (seconds since the epoch)."""
+    nodes = list(_nodes(store, experiment))
+    content = {
+        "relearn_capsule": FORMAT,
+        "generated_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+        "experiment": results.summary(experiment),
+        "spec": experiment["spec"],
+        "versions": versions(),
+        "data": sorted({text for node in nodes for text in (node.source, node.target) if text}),
+        "episodes": sorted({found for node in nodes for found in node.digests.values()}),
+        "nodes": [node.model_dump(mode="json") for node in nodes],
+    }
+    return Capsule.model_validate(content | {"sha256": digest(content)})
+
+
+def is_capsule(raw: object) -> bool:
+    """Whether a posted document is a capsule and not a spec."""
+    return isinstance(raw, dict) and "relearn_capsule" in raw
+
+
+def opened(raw: Mapping[str, Any]) -> Capsule:
+    """The capsule that was posted, once its seal is verified. Raises InvalidSpec for one that is not as it was exported."""
+    if raw.get("relearn_capsule") != FORMAT:
+        message = f"this version reads capsules of format {FORMAT}, got {str(raw.get('relearn_capsule'))[:100]!r}"
+        raise InvalidSpec([Problem("/relearn_capsule", "UNKNOWN_VALUE", message)])
+    if (found := digest({name: part for name, part in raw.items() if name != "sha256"})) != raw.get("sha256"):
+        message = (
+            f"the content has sha256 {found}: it was changed since it was exported; post what stands under spec instead"
+        )
+        raise InvalidSpec([Problem("/sha256", "CONTRADICTION", message)])
+    try:
+        return Capsule.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        pointer = "".join(f"/{step}" for step in first["loc"])
+        raise InvalidSpec([Problem(pointer, "WRONG_TYPE", f"{first['msg']}: no capsule of format {FORMAT}")]) from error
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that results depend on, as installed where the capsule is made."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from its folder
+        return "not installed"
+
+
+def _nodes(store: Store, experiment: Row) -> Iterator[Done]:
+    identity = experiment["id"]
+    stored, machines = store.nodes_of(identity), store.machines_of(identity)
+    scores: dict[str, dict[str, Measured]] = {}
+    about: dict[str, tuple[str, str]] = {}
+    for row in results.result_rows(store, experiment):
+        score = Measured(value=row["value"], low=row["low"], high=row["high"], n=row["n"])
+        scores.setdefault(row["node"], {})[row["metric"]] = score
+        about[row["node"]] = row["evaluator"], row["dataset"]
+    details = store.details_of(identity)
+    uses = store.uses_of(identity)
+    trained = {_place(use): use["key"] for use in uses if use["kind"] != "evaluation"}
+    ordered = sorted(uses, key=lambda use: _order(use, experiment["spec"], about, details))
+    for use in _first_of_each(ordered):
+        key, said = use["key"], details.get(use["key"], {})
+        yield Done(
+            title=_title(use, about),
+            kind=use["kind"],
+            key=key,
+            state=stored[key]["state"],
+            made_by=stored[key]["made_by"],
+            weights_sha256=stored[key]["weights_sha256"],
+            judged_sha256=stored[trained[_place(use)]]["weights_sha256"],
+            fingerprint=said.get("fingerprint") or machines.get(key),
+            version=said.get("version"),
+            settings=said.get("settings"),
+            source=said.get("source"),
+            target=said.get("target"),
+            digests=said.get("digests", {}),
+            results=dict(sorted(scores.get(key, {}).items())),
+        )
+
+
+def _place(use: Row) -> tuple[str, int, int]:
+    return use["arm"], use["seed"], use["generation"]
+
+
+def _order(use: Row, spec: Mapping[str, Any], about: Mapping[str, tuple[str, str]], details: Mapping[str, Any]) -> Any:
+    """What sorts the nodes as the plan has them, and evaluations of one title by their settings: keys are of a version."""
+    arms = [arm["name"] for arm in spec["arms"]]
+    settings = digest({"settings": details.get(use["key"], {}).get("settings")})
+    row = spec["seeds"].index(use["seed"]), arms.index(use["arm"])
+    return *row, use["kind"] == "evaluation", use["generation"], *about.get(use["key"], ("", "")), settings, use["key"]
+
+
+def _first_of_each(uses: Iterable[Row]) -> Iterator[Row]:
+    seen = set()
+    for use in uses:
+        if use["key"] not in seen:
+            seen.add(use["key"])
+            yield use
+
+
+def _title(use: Row, about: Mapping[str, tuple[str, str]]) -> str:
+    if use["kind"] == "checkpoint":
+        return f"{use['arm']}/weights"
+    title = f"{use['arm']}/seed{use['seed']}/g{use['generation']}"
+    if use["kind"] == "generation":
+        return title
+    return "/".join([title, *about.get(use["key"], ("not judged",))])

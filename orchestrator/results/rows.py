@@ -1,0 +1,82 @@
+"""The tidy rows of what an experiment has measured."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from evaluators import intervals
+from orchestrator.results import search
+from orchestrator.results.stored import part_of, table_rows
+from orchestrator.store import Row, Store
+from trainer.core import data
+
+
+def result_rows(store: Store, experiment: Row) -> Iterator[dict[str, Any]]:
+    """One row per arm, seed, generation, evaluator, data set and metric, with its interval where it has one.
+
+    `details` say what the number means (evaluators.evaluate); they are empty where it was measured before they were kept. The
+    evaluator `training` is the test accuracy in a committed generation's epochs: `last`, and apart from it `best`. `node` is
+    the key of what was measured and `made_by` the experiment, arm, seed and generation that did the work.
+    """
+    details = store.details_of(experiment["id"])
+    uses = store.uses_of(experiment["id"])
+    committed = {use["key"] for use in uses if use["node_state"] == "SUCCEEDED" or use["made_by"]}  # or is made again
+    made_by = {use["key"]: use["made_by"] for use in uses}
+    tested: dict[str, tuple[str, int | None]] = {}
+    for arm, seed in table_rows(experiment):
+        of_run = {"arm": arm, "seed": seed}
+        if arm not in tested:
+            tested[arm] = _tested(part_of(experiment, arm, "data"))
+        label, n = tested[arm]
+        generations: dict[int, list[Row]] = {}
+        for row in store.epochs_of(experiment["id"], arm, seed):
+            if row["key"] in committed and "test/accuracy" in row["metrics"]:
+                generations.setdefault(row["generation_index"], []).append(row)
+        for generation, measured in sorted(generations.items()):
+            where = of_run | {"generation": generation, "evaluator": "training", "dataset": label}
+            node = {"node": measured[0]["key"], "made_by": made_by[measured[0]["key"]]}
+            yield from (where | row | node for row in _training_rows(measured, n))
+        for row in store.results_of(experiment["id"], arm, seed):
+            about = details.get(row["key"], {})
+            chosen_on = search.note(experiment, arm, row["dataset"])
+            yield {
+                **of_run,
+                "generation": row["generation_index"],
+                **{name: row[name] for name in ("evaluator", "dataset", "metric", "value", "low", "high", "n")},
+                "details": about | {"notes": [*about.get("notes", []), *chosen_on]} if chosen_on else about,
+                "node": row["key"],
+                "made_by": made_by[row["key"]],
+            }
+
+
+def _training_rows(measured: list[Row], n: int | None) -> Iterator[dict[str, Any]]:
+    """The last of a generation's epochs and the best (the earliest of equals), each with its epoch."""
+    measured = sorted(measured, key=lambda row: row["epoch"])
+    selected = f"best of {len(measured)} measured epochs on the test images"
+    best = max(measured, key=lambda row: row["metrics"]["test/accuracy"])
+    for name, row, notes in (("last", measured[-1], []), ("best", best, [selected])):
+        value = row["metrics"]["test/accuracy"]
+        low, high = (None, None) if n is None else _interval(value, n)
+        yield {
+            "metric": f"test_accuracy/{name}",
+            "value": value,
+            "low": low,
+            "high": high,
+            "n": n,
+            "details": {"epoch": row["epoch"], "notes": notes},
+        }
+
+
+def _interval(value: float, n: int) -> tuple[float | None, float | None]:
+    score = intervals.share(round(value * n), n)
+    return score.low, score.high
+
+
+def _tested(settings: dict[str, Any]) -> tuple[str, int | None]:
+    """What tables call the data, and how many test images it has; None where it is not on this machine."""
+    try:
+        spec: data.AnyData = TypeAdapter(data.DataSpec).validate_python(settings)
+    except ValidationError:  # posted under other code
+        return str(settings["name"]), None
+    return spec.label, None if spec.problem() else spec.test_size() or None

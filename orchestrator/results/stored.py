@@ -1,0 +1,23 @@
+"""What a stored spec says of its arms, also one that was posted under other code."""
+
+from typing import Any
+
+from orchestrator.store import Row
+
+
+def table_rows(experiment: Row) -> list[tuple[str, int]]:
+    """Arm and seed of every row; weights from a file have one row."""
+    spec = experiment["spec"]
+    rows = []
+    for arm in spec["arms"]:
+        from_file = "uri" in (arm.get("checkpoint") or {})
+        rows += [(arm["name"], seed) for seed in (spec["seeds"][:1] if from_file else spec["seeds"])]
+    return rows
+
+
+def part_of(experiment: Row, arm: str, part: str) -> dict[str, Any]:
+    """`data`, `model` or `train` of an arm: its own, or the experiment's."""
+    spec = experiment["spec"]
+    own = next(each.get(part) for each in spec["arms"] if each["name"] == arm)
+    found: dict[str, Any] = own or spec[part]
+    return found

@@ -1,0 +1,41 @@
+"""What is asked: an experiment as a researcher posts it, its search and its tables."""
+
+from orchestrator.spec.experiment import (
+    MAX_ARMS,
+    MAX_EVALUATIONS,
+    Arm,
+    Checkpoint,
+    Committed,
+    Evaluation,
+    ExperimentSpec,
+    Fork,
+    Resources,
+    Weights,
+    last_generation,
+)
+from orchestrator.spec.search import Distribution, EarlyStop, Ladder, Objective, Search, ladder
+from orchestrator.spec.tables import Axis, Cell, Published, ReportTable
+
+__all__ = [
+    "MAX_ARMS",
+    "MAX_EVALUATIONS",
+    "Arm",
+    "Axis",
+    "Cell",
+    "Checkpoint",
+    "Committed",
+    "Distribution",
+    "EarlyStop",
+    "Evaluation",
+    "ExperimentSpec",
+    "Fork",
+    "Ladder",
+    "Objective",
+    "Published",
+    "ReportTable",
+    "Resources",
+    "Search",
+    "Weights",
+    "ladder",
+    "last_generation",
+]

@@ -1,0 +1,4 @@
+"""The states of experiments."""
+
+TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
+LIVE = ("STARTING", "RUNNING", "RECOVERING", "CANCELLING")

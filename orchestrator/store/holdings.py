@@ -1,0 +1,65 @@
+"""What a clean-up and a capsule look at."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestrator.states import TERMINAL
+from orchestrator.store.database import Database, alone
+from orchestrator.store.records import Holdings, Posted, Shown
+from orchestrator.store.schema import capsules, experiments, machines, nodes, runs, uses
+
+
+class Upkeep(Database):
+    """Read and changed in one transaction that submissions wait for."""
+
+    def capsule_of(self, experiment: str) -> dict[str, Any] | None:
+        """What the experiment was posted as, where that was a capsule."""
+        with self._engine.connect() as connection:
+            found: dict[str, Any] | None = connection.scalar(
+                sa.select(capsules.c.content).where(capsules.c.experiment == experiment)
+            )
+            return found
+
+    def machines_of(self, experiment: str) -> dict[str, dict[str, Any]]:
+        """By key of the experiment's generations: the fingerprint of the machine that trained it, where it was kept."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        with self._engine.connect() as connection:
+            return {
+                row.key: row.fingerprint
+                for row in connection.execute(sa.select(machines).where(machines.c.key.in_(mine)))
+            }
+
+    def holdings(self) -> Holdings:
+        """All experiments, where their nodes are shown, and the tracking server's runs, at one moment."""
+        with self._engine.connect() as connection:
+            return _holdings(connection)
+
+    def forget_checkpoints(self, choose: Callable[[Holdings], Iterable[str]]) -> None:
+        """Marks the nodes that `choose` says as done without a checkpoint, while no experiment can be submitted.
+
+        `choose` is called once, inside the transaction; what it does is done before anything else is submitted.
+        """
+        with self._writing.begin() as connection:
+            alone(connection)
+            for key in choose(_holdings(connection)):
+                connection.execute(
+                    sa.update(nodes).where(nodes.c.key == key, nodes.c.state == "SUCCEEDED").values(checkpoint_uri=None)
+                )
+
+
+def _holdings(connection: sa.Connection) -> Holdings:
+    place = (uses.c.experiment, uses.c.arm, uses.c.seed, uses.c.generation)
+    node = (nodes.c.key, nodes.c.kind, nodes.c.state, nodes.c.checkpoint_uri, nodes.c.finished_at, nodes.c.made_by)
+    shown = [
+        Shown._make(row) for row in connection.execute(sa.select(*place, *node).join(nodes, nodes.c.key == uses.c.key))
+    ]
+    posted = {
+        row.id: Posted(row.spec, (row.finished_at or row.created_at) if row.state in TERMINAL else None)
+        for row in connection.execute(sa.select(experiments))
+    }
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(sa.select(runs.c.experiment, runs.c.run_id).order_by(runs.c.run_id)):
+        found.setdefault(row.experiment, []).append(row.run_id)
+    return Holdings(shown, posted, found)

@@ -1,0 +1,94 @@
+"""What was measured: epochs, results, curves and what is said about them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.store.database import Database, Row, finite
+from orchestrator.store.schema import curves, details, epochs, results, uses
+
+
+class Measured(Database):
+    """Rows once written keep their values."""
+
+    def add_epochs(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds epoch rows; one that is there already keeps its values and time, so a repeated epoch changes nothing.
+
+        A metric that is not finite is left out: neither JSON nor the tracking server takes it.
+        """
+        insert = (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(epochs)
+        with self._writing.begin() as connection:
+            for row in rows:
+                metrics = {name: value for name, value in finite(row["metrics"]).items() if value is not None}
+                connection.execute(insert.on_conflict_do_nothing(), {**row, "metrics": metrics})
+
+    def epochs_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[Row]:
+        """Epoch rows of a row of the comparison, in the order they were written, from id `after` on (exclusive)."""
+        return self._rows_of(epochs, experiment, arm, seed, after)
+
+    def results_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[Row]:
+        """Result rows of a row of the comparison, with its generation; likewise."""
+        return self._rows_of(results, experiment, arm, seed, after)
+
+    def details_of(self, experiment: str) -> dict[str, dict[str, Any]]:
+        """What is said about each evaluation of the experiment, by key; nothing of those made before it was kept."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        query = sa.select(details).where(details.c.key.in_(mine))
+        with self._engine.connect() as connection:
+            return {row.key: row.content for row in connection.execute(query)}
+
+    def curves_of(self, experiment: str, like: Iterable[str]) -> dict[str, dict[str, list[float | None]]]:
+        """By node of the experiment: its curves whose name is LIKE one of the patterns (`%/episodes`)."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        query = sa.select(curves).where(curves.c.key.in_(mine), sa.or_(*(curves.c.name.like(each) for each in like)))
+        found: dict[str, dict[str, list[float | None]]] = {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                found.setdefault(row["key"], {})[row["name"]] = row["values"]
+        return found
+
+    def scores_of(self, experiment: str, metric: str) -> dict[str, float | None]:
+        """By evaluation of the experiment that has the score `metric`: its value, None where that was not finite."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        query = sa.select(results.c.key, results.c.value).where(results.c.key.in_(mine), results.c.metric == metric)
+        with self._engine.connect() as connection:
+            return {row.key: row.value for row in connection.execute(query)}
+
+    def latest_epochs(self, experiment: str) -> dict[str, Row]:
+        """For each generation that has begun: its last epoch row."""
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        last = sa.select(epochs.c.key, sa.func.max(epochs.c.epoch).label("epoch")).where(epochs.c.key.in_(mine))
+        newest = last.group_by(epochs.c.key).subquery()
+        query = sa.select(epochs).join(newest, (epochs.c.key == newest.c.key) & (epochs.c.epoch == newest.c.epoch))
+        with self._engine.connect() as connection:
+            return {row["key"]: row for row in connection.execute(query).mappings()}
+
+    def training_began(self, experiment: str) -> float | None:
+        """When the experiment's first own epoch ended; None before."""
+        own = sa.select(uses.c.key).where(uses.c.experiment == experiment, ~uses.c.cached)
+        with self._engine.connect() as connection:
+            began: float | None = connection.scalar(sa.select(sa.func.min(epochs.c.at)).where(epochs.c.key.in_(own)))
+            return began
+
+    def warnings_of(self, experiment: str) -> list[Row]:
+        """Epoch rows of the experiment that carry warnings."""
+        query = (
+            sa.select(uses.c.arm, uses.c.seed, epochs.c.generation, epochs.c.epoch, epochs.c.warnings)
+            .join(uses, uses.c.key == epochs.c.key)
+            .where(uses.c.experiment == experiment, sa.cast(epochs.c.warnings, sa.Text) != "[]")
+            .order_by(uses.c.arm, uses.c.seed, epochs.c.generation, epochs.c.epoch)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def _rows_of(self, table: sa.Table, experiment: str, arm: str, seed: int, after: int) -> list[Row]:
+        query = (
+            sa.select(table, uses.c.generation.label("generation_index"))
+            .join(uses, uses.c.key == table.c.key)
+            .where(uses.c.experiment == experiment, uses.c.arm == arm, uses.c.seed == seed, table.c.id > after)
+            .order_by(table.c.id)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).mappings())

@@ -1,0 +1,288 @@
+"""Clean-up and capsules as the API and the command line offer them."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from api import body
+from api.app import create_app
+from api.cli.__main__ import main
+from api.routes.gc import artifacts_of
+from api.settings import ApiSettings
+from orchestrator.store import Store
+from tests.api.builders import TestClient, database, is_problem, serving, settings
+from tests.orchestrator.builders import Jobs, do, finished, node, planned, small, submitted
+
+G0 = node(planned(small()), "normal", 0).key
+
+
+class NoArtifacts:
+    """A tracking server where everything has 7 bytes, and that knows of no run."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    def checkpoints(self, _: str) -> list[str]:
+        return []
+
+    def size(self, _: str) -> int:
+        return 7
+
+    def delete(self, uri: str) -> None:
+        self.deleted.append(uri)
+
+
+@dataclass
+class Doing(Jobs):
+    """An executor that has done an experiment the moment it is submitted; Normal's top1 is `top1`."""
+
+    database_url: str = ""
+    top1: float = 0.75
+
+    def submit(self, experiment: str, name: str, attempt: int) -> None:
+        store = Store(self.database_url)
+        row = store.experiment(experiment)
+        assert row is not None
+        do(store, experiment, row["spec"], normal=self.top1)
+        store.close()
+        super().submit(experiment, name, attempt)
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> ApiSettings:
+    return settings(tmp_path / "home")
+
+
+@pytest.fixture
+def client(configured: ApiSettings) -> Iterator[TestClient]:
+    with serving(configured) as client:
+        yield client
+
+
+@pytest.fixture
+def store(configured: ApiSettings, client: TestClient) -> Iterator[Store]:
+    with database(configured) as store:
+        yield store
+
+
+@pytest.fixture(autouse=True)
+def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("RELEARN_URL", "RELEARN_TOKEN", "RELEARN_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+# --- clean-up ---
+
+
+def test_what_would_go_is_said_and_goes_only_when_asked_to(client: TestClient, store: Store) -> None:
+    fake = NoArtifacts()
+    client.app.dependency_overrides[artifacts_of] = lambda: fake  # type: ignore[attr-defined]
+    finished(store)
+    young = client.post("/gc", json={}).json()
+    assert (young["deleted"], young["checkpoints"], young["bytes"]) == (False, [], 0)
+    assert young["kept"] == {"younger than the grace period": 1, "a result was measured on it, or is to be": 2}
+    found = client.post("/gc", json={"delete": False, "grace_days": 0}).json()
+    assert [(each["key"], each["uri"], each["bytes"]) for each in found["checkpoints"]] == [(G0, "mlflow://a", 7)]
+    assert (fake.deleted, store.has_checkpoint(G0)) == ([], True)
+    gone = client.post("/gc", json={"delete": True, "grace_days": 0}).json()
+    assert gone == found | {"deleted": True}
+    assert (fake.deleted, store.has_checkpoint(G0)) == (["mlflow://a"], False)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"grace_days": -1}, {"delete": "yes"}, {"days": 1}, {"grace_days": None}, {"experiment": 3}, []]
+)
+def test_a_clean_up_that_makes_no_sense_is_refused(client: TestClient, wrong: Any) -> None:
+    assert is_problem(client.post("/gc", json=wrong), 422, "INVALID_PARAMETER")
+
+
+def test_a_clean_up_of_an_experiment_that_is_not_there_is_refused(client: TestClient) -> None:
+    assert is_problem(client.post("/gc", json={"experiment": "exp_of_nobody"}), 404, "NOT_FOUND")
+
+
+def test_a_tracking_server_that_does_not_answer_is_said_and_nothing_is_forgotten(
+    client: TestClient, store: Store
+) -> None:
+    """Nothing listens at its address."""
+
+    class Away(NoArtifacts):
+        def size(self, uri: str) -> int:
+            raise ConnectionError("nobody answers")
+
+    client.app.dependency_overrides[artifacts_of] = Away  # type: ignore[attr-defined]
+    finished(store)
+    assert is_problem(client.post("/gc", json={"delete": True, "grace_days": 0}), 503, "CLEANING_INTERRUPTED")
+    assert store.has_checkpoint(G0)
+
+
+# --- capsules ---
+
+
+def test_a_capsule_is_exported_posted_and_compared(client: TestClient, store: Store) -> None:
+    first = finished(store)
+    answer = client.get(f"/experiments/{first}/capsule")
+    assert answer.headers["content-disposition"] == 'attachment; filename="small.capsule.json"'
+    posted = client.post("/experiments", json=answer.json())
+    assert posted.status_code == 202
+    assert posted.json()["plan"]["generation"] == {"requested": 4, "unique": 3, "cached": 3}
+    again = posted.json()["id"]
+    assert client.get(f"/experiments/{again}/spec").json() == client.get(f"/experiments/{first}/spec").json()
+    assert client.get(f"/experiments/{again}/verdict").json()["verdict"] == "not finished"
+    store.set_published(again)
+    assert store.move(again, "SUCCEEDED")
+    said = client.get(f"/experiments/{again}/verdict").json()
+    assert (said["verdict"], said["experiment"], said["capsule"]["experiment"]) == ("same", again, first)
+    assert said["nodes"] == {"compared": 5, "anew": 0, "found": 5, "same_work": 5}
+
+
+def test_what_was_posted_as_a_spec_has_no_verdict(client: TestClient, store: Store) -> None:
+    assert is_problem(client.get(f"/experiments/{finished(store)}/verdict"), 404, "NO_CAPSULE")
+    assert is_problem(client.get("/experiments/exp_of_nobody/verdict"), 404, "NOT_FOUND")
+
+
+def test_a_capsule_that_was_changed_is_refused_and_not_stored(client: TestClient, store: Store) -> None:
+    capsule = client.get(f"/experiments/{finished(store)}/capsule").json()
+    answer = client.post("/experiments", json=capsule | {"versions": {}})
+    assert is_problem(answer, 422, "INVALID_SPEC")
+    assert answer.json()["errors"][0]["pointer"] == "/sha256"
+    assert len(store.experiments()) == 1
+
+
+def test_a_capsule_may_be_larger_than_a_spec(client: TestClient, store: Store) -> None:
+    capsule = client.get(f"/experiments/{finished(store)}/capsule").json()
+    padding = b" " * body.MAX_BYTES
+    assert client.post("/experiments", content=json.dumps(capsule).encode() + padding).status_code == 202
+    assert is_problem(
+        client.post("/experiments", content=json.dumps(small()).encode() + padding), 413, "BODY_TOO_LARGE"
+    )
+
+
+# --- the commands ---
+
+
+@contextmanager
+def listening(configured: ApiSettings, jobs: Jobs) -> Iterator[str]:
+    """The address of a real server on a free port."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(configured, jobs), log_level="critical"))
+        up = threading.Event()
+        started = server.startup
+
+        async def startup(sockets: list[socket.socket] | None = None) -> None:
+            await started(sockets)
+            up.set()
+
+        server.startup = startup  # type: ignore[method-assign]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
+        thread.start()
+        assert up.wait(60)
+        try:
+            yield f"http://127.0.0.1:{held.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Starts installations that do at once what is posted, each the one that commands talk to from then on."""
+    opened = []
+
+    def start(name: str, top1: float = 0.75) -> Store:
+        base = settings(tmp_path / name)
+        jobs = Doing(database_url=base.service.database_url, top1=top1)
+        server = listening(replace(base, service=replace(base.service, max_running=1)), jobs)
+        monkeypatch.setenv("RELEARN_URL", server.__enter__())
+        store = Store(base.service.database_url)
+        opened.append((server, store))
+        return store
+
+    yield start
+    for server, store in opened:
+        server.__exit__(None, None, None)
+        store.close()
+
+
+def test_a_capsule_is_done_again_on_another_installation(
+    installation: Callable[..., Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = finished(installation("first"))
+    assert main(["capsule", "export", experiment, "--out", "a.json"]) == 0
+    said = capsys.readouterr().out
+    assert "a.json: 5 nodes (5 succeeded)" in said
+    assert f"sha256 {json.loads(Path('a.json').read_text())['sha256']}" in said
+
+    assert main(["capsule", "check", "a.json"]) == 0
+    said = capsys.readouterr().out
+    assert "5 of the nodes found are the very work that the capsule describes, which proves nothing" in said
+
+    installation("second")
+    assert main(["capsule", "check", "a.json"]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "same",
+        "8 scores compared: 8 equal in every bit, 0 within noise, 0 outside",
+        "* 5 of 5 nodes were made anew, 0 were found",
+    ]
+
+
+def test_a_capsule_that_came_out_otherwise_fails_the_check(
+    installation: Callable[..., Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["capsule", "export", finished(installation("first")), "--out", "a.json"])
+    store = installation("second", top1=0.5)
+    assert main(["capsule", "check", "a.json"]) == 1
+    said = capsys.readouterr().out
+    assert "differs at node normal/seed0/g1/accuracy/digits-noisy" in said
+    assert "top1: 0.75 [0.73, 0.77] there, 0.5 [0.48, 0.52] here (joint 95 % interval)" in said.replace("\n", " ")
+    (row,) = store.experiments()
+    assert main(["capsule", "check", "a.json", "--against", row["id"], "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] == "differs at node normal/seed0/g1/accuracy/digits-noisy"
+    assert len(store.experiments()) == 1
+
+
+def test_a_file_that_is_no_capsule_is_refused(
+    installation: Callable[..., Store], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    experiment = finished(installation("first"))
+    Path("spec.json").write_text(json.dumps(small()))
+    assert main(["capsule", "check", "spec.json"]) == 2
+    assert "spec.json is no capsule: `relearn capsule export` writes one" in capsys.readouterr().err
+    assert main(["capsule", "check", "missing.json"]) == 2
+    assert main(["capsule", "export", experiment]) == 0
+    changed = json.loads(Path(f"{experiment}.capsule.json").read_text()) | {"versions": {}}
+    Path("changed.json").write_text(json.dumps(changed))
+    for more in ([], ["--against", experiment]):
+        assert main(["capsule", "check", "changed.json", *more]) == 2
+        assert "it was changed since it was exported" in capsys.readouterr().err
+
+
+def test_the_command_lists_what_would_go_and_why_the_rest_stays(
+    installation: Callable[..., Store], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store = installation("first")
+    finished(store)
+    cancelled = submitted(store, small(seeds=[1]))
+    store.cancel(cancelled)
+    scratch = tmp_path / "first" / "storage" / "ray" / f"small-{cancelled}-a1"
+    scratch.mkdir(parents=True)
+    (scratch / "log").write_bytes(b"x" * 2048)
+    assert main(["gc"]) == 0
+    said = capsys.readouterr().out
+    assert f"ray/small-{cancelled}-a1" in said
+    assert "0 checkpoints and 2 KiB in all would go; `relearn gc --delete` removes it" in said
+    assert "2 checkpoints stay: a result was measured on it, or is to be" in said
+    assert scratch.exists()
+    assert main(["gc", "--delete", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == 2048
+    assert not scratch.exists()

@@ -1,0 +1,45 @@
+"""What a trial makes of its job, run in this process."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluators.evaluate import judge
+from evaluators.features.bank import Bank
+from evaluators.linear_probe import LinearProbe
+from orchestrator.cluster.tune import Job, bank, record
+from tests.trainer.builders import CPU
+from trainer.core import checkpoint, models
+from trainer.core.data import named
+from trainer.core.data.digits import DigitsNoisy
+from trainer.core.determinism import fingerprint
+from trainer.core.state import TrainState
+
+MODEL = models.DigitsResNet(width=2)
+PROBE = LinearProbe(targets=("digits-0-4",), epochs=1, train_per_class=2)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """A target as the plan writes it, without what is at its default, and of other classes than the source."""
+    folder = tmp_path / "g0000"
+    checkpoint.save(folder, TrainState(models.build(MODEL, classes=10, seed=5), seed=5), "key", fingerprint(CPU))
+    source = DigitsNoisy(train_per_class=2).model_dump(mode="json")
+    settings = {"name": "linear-probe", "targets": ["digits-0-4"], "epochs": 1, "train_per_class": 2}
+    return Job("key", "title", str(folder), MODEL.model_dump(mode="json"), source, {"name": "digits-0-4"}, settings)
+
+
+def test_a_trial_gives_the_record_of_the_judge(job: Job, tmp_path: Path) -> None:
+    model = models.build(MODEL, classes=10, seed=5)
+    expected = judge(PROBE, model, DigitsNoisy(train_per_class=2), named("digits-0-4"))
+    expected["details"]["seconds"] = 2.5
+    for kept in (Bank(), Bank(tmp_path / "features"), Bank(tmp_path / "features")):
+        assert record(job, kept, CPU, iter((10.0, 12.5)).__next__) == expected
+    assert len(list((tmp_path / "features").glob("*.npy"))) == 2
+    assert expected["details"]["source"].startswith("digits-noisy#")
+
+
+def test_the_room_for_features_bounds_each_of_them() -> None:
+    assert bank("/features", 0) == Bank()
+    assert bank("/features", 20) == Bank(Path("/features"), 21_474_836_480, 1_073_741_824)
+    assert bank("/features", 0.5) == Bank(Path("/features"), 536_870_912, 536_870_912)

@@ -1,0 +1,195 @@
+"""What a driver and its workers refuse, and how they end; Ray's calls are answered in this process."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+from torch import distributed
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from orchestrator import plan as planning
+from orchestrator.cluster.board import Board, EpochDone, LaneReady, Resumed, SegmentFailed, Task
+from orchestrator.cluster.train import serve
+from orchestrator.driver import __main__
+from orchestrator.driver.attempt import Attempt
+from orchestrator.driver.train import receive
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+from tests.orchestrator.builders import epoch_row, node, planned, resolved, small
+from tests.trainer.packages import METHOD, answer, offer
+
+WRONG = Task("{}", 0, ("a",), None, None, "/storage")
+"""Fails in every worker as a user's error does: its spec has no method."""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The database of the installation that the environment names."""
+    monkeypatch.setenv("RELEARN_HOME", str(tmp_path))
+    opened = Store(Settings.from_environment().database_url)
+    yield opened
+    opened.close()
+
+
+def test_an_experiment_that_was_posted_under_other_code_fails_as_the_users_to_post_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys digest the code, so other code has other keys: here those of another seed."""
+    experiment, _ = store.submit("small", resolved(small()), planned(small(seeds=[1])))
+    assert store.start_attempt(experiment, "STARTING") == 1
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(sys, "argv", ["driver", experiment, "1"])
+    with pytest.raises(ValueError, match="the code has changed since the experiment was posted"):
+        __main__.main()
+    row = store.experiment(experiment)
+    assert row is not None
+    assert (row["state"], row["reason"], row["attempt"]) == ("FAILED", "USER_ERROR", 1)
+    assert row["message"].endswith("so its work has other keys: post it again")
+
+
+def test_an_experiment_that_was_posted_under_this_code_is_taken(store: Store) -> None:
+    experiment, _ = store.submit("small", resolved(small()), planned(small()))
+    assert store.start_attempt(experiment, "STARTING") == 1
+    Attempt(Settings.from_environment(), experiment, 1)
+    with pytest.raises(ValueError, match="there is no experiment 'exp_gone' in the database"):
+        Attempt(Settings.from_environment(), "exp_gone", 1)
+
+
+def test_a_resume_that_is_not_bit_for_bit_is_told_with_the_next_epoch(store: Store) -> None:
+    experiment, _ = store.submit("small", resolved(small()), planned(small()))
+    assert store.start_attempt(experiment, "STARTING") == 1
+    attempt = Attempt(Settings.from_environment(), experiment, 1)
+    key = node(attempt.plan, "normal", 0).key
+    rows = [{name: value for name, value in epoch_row(key, epoch).items() if name != "key"} for epoch in range(3)]
+    for message in (
+        EpochDone(key, rows[0]),
+        Resumed(key, 1, bitwise=True),
+        EpochDone(key, rows[1]),
+        Resumed(key, 2, bitwise=False),
+        EpochDone(key, rows[2]),
+    ):
+        receive(attempt, message)
+    said = "resumed after epoch 2 with other threads, device or torch: not bit for bit"
+    assert {(row["epoch"], *row["warnings"]) for row in store.warnings_of(experiment)} == {(2, said)}
+
+
+def test_two_experiments_that_fail_each_others_work_do_not_wait_for_each_other(store: Store) -> None:
+    """One trains seed 0, the other seed 1, and both diverge: each must be free to fail what the other left behind."""
+    raw = small(seeds=[0, 1], evaluations=[])
+    both = []
+    for _ in range(2):
+        experiment, _ = store.submit("small", resolved(raw), planned(raw))
+        assert store.start_attempt(experiment, "STARTING") == 1
+        both.append(Attempt(Settings.from_environment(), experiment, 1))
+    for attempt, seed in zip(both, (0, 1), strict=True):
+        chain = [
+            each for each in planning.segments(attempt.plan, set(attempt.plan.nodes)) if each.nodes[0].seed == seed
+        ]
+        assert all(attempt.claim_all(each) for each in chain)
+        attempt.fail_first([chain[0].nodes[0].key], "DIVERGED", "the loss became nan")
+    for attempt, seed in zip(both, (1, 0), strict=True):
+        for each in planning.segments(attempt.plan, set(attempt.plan.nodes)):
+            if each.nodes[0].seed == seed:
+                assert attempt.claim_all(each)
+                attempt.put_back([node.key for node in each.nodes])
+
+
+def test_a_segment_is_claimed_as_a_whole_or_not_at_all(store: Store) -> None:
+    raw = small(arms=small()["arms"][:1], train=small()["train"] | {"generations": 3}, evaluations=[])
+    both = []
+    for _ in range(2):
+        experiment, _ = store.submit("small", resolved(raw), planned(raw))
+        assert store.start_attempt(experiment, "STARTING") == 1
+        both.append(Attempt(Settings.from_environment(), experiment, 1))
+    (segment,) = planning.segments(both[0].plan, set(both[0].plan.nodes))
+    last = segment.nodes[-1].key
+    assert both[0].claim(last)
+    assert not both[1].claim_all(segment)
+    assert {row["key"]: row["state"] for row in both[1].nodes().values() if row["state"] == "RUNNING"} == {
+        last: "RUNNING"
+    }
+
+
+RUN_UNDER = """
+import json, sys
+import ray.train.torch, torch
+from orchestrator.cluster.board import Task
+from orchestrator.cluster.train import run_segment
+from trainer import methods
+
+ray.train.torch.get_device = lambda: torch.device("cpu")  # else it must be called inside a Train run
+spec = json.dumps({
+    "data": {"name": "digits-noisy", "train_per_class": 1}, "model": {"name": "resnet-digits", "width": 4},
+    "train": {"generations": 1, "epochs": 1}, "method": {"name": "halving"}, "seed": 0,
+})
+said = []
+for code in (methods.PLUGINS["halving"].code_sha256, "0" * 64, None):
+    try:
+        run_segment(Task(spec, 0, ("a",), None, code, sys.argv[1]), None, 30.0)
+        said.append("trained")
+    except ValueError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
+
+
+def test_a_node_with_other_code_of_a_package_than_the_head_trains_nothing(tmp_path: Path) -> None:
+    offer(tmp_path, "half-life", METHOD, "halving = half_life:Halving")
+    refused = "this node has other code of half-life than the head: install the same version everywhere"
+    assert answer(tmp_path, RUN_UNDER, str(tmp_path)) == ["trained", refused, refused]
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    """A real board in this process, holding one task, reached as Ray's handle of it would be."""
+    with asyncio.Runner() as runner:
+        board = Board()
+        runner.run(board.offer([WRONG]))
+        runner.run(board.close())
+
+        class Handle:
+            def __getattr__(self, name: str) -> Any:
+                return SimpleNamespace(remote=lambda *arguments: runner.run(getattr(board, name)(*arguments)))
+
+        monkeypatch.setattr(ray, "get_actor", lambda _: Handle())
+        monkeypatch.setattr(ray, "get", lambda answered: answered)
+        yield board
+
+
+@pytest.fixture
+def first_of_two() -> Iterator[None]:
+    """This process is the first of two workers, of whom nothing is asked before the error."""
+    distributed.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    yield
+    distributed.destroy_process_group()
+
+
+CONFIG = {"board": "board", "lane": 0, "threads": 1, "checkpoint_every_s": 30.0}
+
+
+def drained(board: Board) -> list[Any]:
+    with asyncio.Runner() as runner:
+        return runner.run(board.drain(0.01))
+
+
+def test_a_worker_on_its_own_tells_of_an_error_and_takes_the_next_task(board: Board) -> None:
+    serve(CONFIG)
+    ready, failed = drained(board)
+    assert ready == LaneReady(0)
+    assert (failed.task, failed.reason) == (WRONG, "USER_ERROR")
+    assert "method\n  Field required" in failed.message
+
+
+@pytest.mark.usefixtures("first_of_two")
+def test_of_several_workers_the_first_tells_of_an_error_and_falls_so_that_all_start_again(board: Board) -> None:
+    """The others may wait for it inside the task; the lane has finished it, so nobody is given it again."""
+    with pytest.raises(ValueError, match="Field required"):
+        serve(CONFIG)
+    assert [type(message) for message in drained(board)] == [LaneReady, SegmentFailed]
+    serve(CONFIG)
+    assert drained(board) == [LaneReady(0)]

@@ -1,0 +1,230 @@
+"""The values that a search draws: in range, of the right law, the same every time, and written out as arms."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from orchestrator.intake import search as sampling
+from orchestrator.intake.search import Places, draw
+from orchestrator.problems import Problem
+from orchestrator.spec.search import Distribution
+
+MANY = 2000
+LOG = Distribution(log_uniform=(0.001, 10.0))
+
+
+def drawn(distribution: Distribution, seed: int = 0, field: str = "f") -> list[Any]:
+    return [draw(distribution, seed, trial, field) for trial in range(MANY)]
+
+
+@given(
+    low=st.floats(-1e6, 1e6),
+    width=st.floats(1e-6, 1e6),
+    seed=st.integers(0, 2**31),
+    trial=st.integers(0, 999),
+)
+def test_numbers_are_within_their_interval(low: float, width: float, seed: int, trial: int) -> None:
+    high = low + width
+    if low < high:
+        assert low <= draw(Distribution(uniform=(low, high)), seed, trial, "f") <= high
+    if 0 < low < high:
+        assert low <= draw(Distribution(log_uniform=(low, high)), seed, trial, "f") <= high
+
+
+def test_uniform_values_are_uniform() -> None:
+    assert stats.kstest(drawn(Distribution(uniform=(-1.0, 3.0))), stats.uniform(-1, 4).cdf).pvalue > 0.01
+
+
+def test_the_logarithms_of_log_uniform_values_are_uniform() -> None:
+    logarithms = [math.log10(value) for value in drawn(LOG)]
+    assert stats.kstest(logarithms, stats.uniform(-3, 4).cdf).pvalue > 0.01
+
+
+def test_whole_numbers_are_whole_and_reach_both_ends_alike() -> None:
+    values = drawn(Distribution(int=(3, 7)))
+    assert {type(value) for value in values} == {int}
+    assert sorted(set(values)) == [3, 4, 5, 6, 7]
+    assert stats.chisquare([values.count(value) for value in range(3, 8)]).pvalue > 0.01
+
+
+def test_every_choice_is_drawn_alike() -> None:
+    values = drawn(Distribution(choice=("a", None, 0.5, True)))
+    counts = [values.count(value) for value in ("a", None, 0.5, True)]
+    assert sum(counts) == MANY
+    assert stats.chisquare(counts).pvalue > 0.01
+
+
+def test_a_value_depends_on_seed_trial_and_field_and_on_nothing_else() -> None:
+    assert drawn(LOG) == drawn(LOG)
+    assert len({draw(LOG, seed, trial, field) for seed in (0, 1) for trial in (0, 1) for field in ("a", "b")}) == 8
+    both = stats.pearsonr(
+        [math.log(value) for value in drawn(LOG, field="a")], [math.log(value) for value in drawn(LOG, field="b")]
+    )
+    assert both.pvalue > 0.01
+
+
+def test_values_are_short_to_read() -> None:
+    assert all(value == float(f"{value:.6g}") for value in drawn(LOG)[:50])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"uniform": [0.0, 1.0], "int": [0, 1]},
+        {"uniform": [1.0, 0.0]},
+        {"uniform": [0.5, 0.5]},
+        {"uniform": [0.5]},
+        {"log_uniform": [0.0, 1.0]},
+        {"int": [3, 3]},
+        {"int": [0.5, 3]},
+        {"int": [0, 10**30]},
+        {"uniform": [0.0, float("inf")]},
+        {"uniform": [float("nan"), 1.0]},
+        {"choice": []},
+        {"normal": [0, 1]},
+    ],
+)
+def test_other_distributions_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Distribution.model_validate(wrong)
+
+
+# --- written out ---
+
+SPACE = {"ascent_scale": {"log_uniform": [0.001, 0.1]}, "ascent_epochs": {"int": [1, 3]}}
+
+
+def raw(**changes: Any) -> dict[str, Any]:
+    search = {
+        "arm": "seal",
+        "space": SPACE,
+        "trials": 3,
+        "objective": {"evaluator": "accuracy", "metric": "top1"},
+    } | changes
+    arms = [
+        {"name": "normal", "method": {"name": "normal"}},
+        {"name": "seal", "method": {"name": "seal", "variant": "freeze"}, "data": {"name": "digits"}},
+        {"name": "llf", "method": {"name": "llf"}},
+    ]
+    evaluations = [{"evaluator": {"name": "prediction-depth"}, "arms": ["seal", "llf"]}]
+    return {"data": {"name": "digits-noisy"}, "arms": arms, "evaluations": evaluations, "search": search}
+
+
+def test_trials_are_arms_in_the_place_of_their_pattern() -> None:
+    expanded, places, problems = sampling.expand(raw())
+    assert problems == []
+    assert [arm["name"] for arm in expanded["arms"]] == ["normal", "seal-t00", "seal-t01", "seal-t02", "llf"]
+    scales = [draw(Distribution(log_uniform=(0.001, 0.1)), 0, trial, "ascent_scale") for trial in range(3)]
+    epochs = [draw(Distribution(int=(1, 3)), 0, trial, "ascent_epochs") for trial in range(3)]
+    assert [arm["method"] for arm in expanded["arms"][1:4]] == [
+        {"name": "seal", "variant": "freeze", "ascent_scale": scale, "ascent_epochs": k}
+        for scale, k in zip(scales, epochs, strict=True)
+    ]
+    assert all(arm["data"] == {"name": "digits", "holdout": 0.2} for arm in expanded["arms"][1:4])
+    assert "data" not in expanded["arms"][0]
+    names = ["seal-t00", "seal-t01", "seal-t02"]
+    assert expanded["evaluations"] == [
+        {"evaluator": {"name": "prediction-depth"}, "arms": [*names, "llf"]},
+        {"evaluator": {"name": "accuracy"}, "on": ["every"], "arms": names},
+    ]
+    assert (expanded["search"]["arms"], expanded["search"]["holdout"], expanded["search"]["keep"]) == (names, 0.2, 3)
+    assert places == Places([0, 1, 1, 1, 2], range(1, 4), frozenset(SPACE), 1)
+
+
+def test_the_experiments_data_is_held_out_where_the_arm_has_none_of_its_own() -> None:
+    given = raw(holdout=0.5)
+    del given["arms"][1]["data"]
+    expanded, _, _ = sampling.expand(given)
+    assert expanded["arms"][1]["data"] == {"name": "digits-noisy", "holdout": 0.5}
+    assert expanded["data"] == {"name": "digits-noisy"}
+
+
+def test_a_test_objective_leaves_the_data_as_it_is() -> None:
+    expanded, _, problems = sampling.expand(raw(objective={"evaluator": "accuracy", "metric": "top1", "on": "test"}))
+    assert problems == []
+    assert expanded["arms"][1]["data"] == {"name": "digits"}
+    assert expanded["search"]["holdout"] == 0
+
+
+def test_more_trials_begin_with_the_same_ones_and_another_field_moves_no_other() -> None:
+    def methods(**changes: Any) -> list[dict[str, Any]]:
+        return [arm["method"] for arm in sampling.expand(raw(**changes))[0]["arms"][1:-1]]
+
+    assert methods(trials=150)[:3] == methods()
+    wider = methods(space=SPACE | {"ascent_weight_decay": {"choice": ["flip", "zero"]}})
+    assert [
+        {name: value for name, value in method.items() if name != "ascent_weight_decay"} for method in wider
+    ] == methods()
+    assert sampling.expand(raw(trials=150))[0]["arms"][1]["name"] == "seal-t000"
+
+
+def test_what_is_written_out_is_not_drawn_again() -> None:
+    expanded, _, _ = sampling.expand(raw())
+    assert sampling.expand(expanded) == (expanded, Places([0, 1, 2, 3, 4]), [])
+
+
+@pytest.mark.parametrize("search", [None, {}, [], "seal", {"arm": "seal"}, {"arm": 3, "space": SPACE}])
+def test_what_cannot_be_read_is_left_for_the_check_to_tell(search: object) -> None:
+    given = raw() | {"search": search}
+    assert sampling.expand(given) == (given, Places([0, 1, 2]), [])
+    assert sampling.expand({"search": search}) == ({"search": search}, Places([]), [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"arm": "sael"}, ("/search/arm", "UNKNOWN_VALUE", "seal")),
+        (
+            {"space": {"ascent_scael": {"uniform": [0.1, 1.0]}}},
+            ("/search/space/ascent_scael", "UNKNOWN_FIELD", "ascent_scale"),
+        ),
+        ({"space": {"name": {"choice": ["llf"]}}}, ("/search/space/name", "UNKNOWN_FIELD", None)),
+        ({"space": {"ascent_scale": {"uniform": [0.0, 1.0]}}}, ("/search/space/ascent_scale", "OUT_OF_RANGE", None)),
+        ({"space": {"ascent_epochs": {"uniform": [1.0, 2.5]}}}, ("/search/space/ascent_epochs", "OUT_OF_RANGE", None)),
+        ({"space": {"variant": {"choice": ["freeze", "thaw"]}}}, ("/search/space/variant", "OUT_OF_RANGE", None)),
+    ],
+)
+def test_every_value_that_could_be_drawn_must_be_one_of_the_method(
+    changes: dict[str, Any], place: tuple[str, str, str | None]
+) -> None:
+    """Also where no trial happened to draw the wrong one."""
+    _, _, problems = sampling.expand(raw(**changes))
+    assert {(problem.pointer, problem.code, problem.suggestion) for problem in problems} == {place}
+
+
+def test_of_a_refused_method_no_value_is_tried() -> None:
+    given = raw(space={"ascent_scale": {"uniform": [0.0, 1.0]}})
+    assert sampling.expand(given, {"seal"})[2] == []
+    assert len(sampling.expand(given, {"llf"})[2]) == 1
+
+
+def test_a_checkpoint_has_nothing_to_tune() -> None:
+    given = raw()
+    given["arms"][1] = {"name": "seal", "checkpoint": {"uri": "/net.pt"}}
+    (problem,) = sampling.expand(given)[2]
+    assert (problem.pointer, problem.code) == ("/search/arm", "CONTRADICTION")
+
+
+def test_problems_of_trials_are_told_once_where_they_were_written() -> None:
+    places = Places([0, 1, 1, 1, 2], range(1, 4), frozenset({"ascent_scale"}), 2)
+    written = {
+        "/arms/1/method/ascent_scale": "/search/space/ascent_scale",
+        "/arms/3/method/ascent_scale": None,
+        "/arms/2/method/layer_threshold": "/arms/1/method/layer_threshold",
+        "/arms/4/method/layer_threshold": "/arms/2/method/layer_threshold",
+        "/arms/1/data": "/arms/1/data",
+        "/arms/2/data": None,
+        "/arms/9": "/arms/9",
+        "/evaluations/2/evaluator/name": "/search/objective/evaluator/name",
+        "/evaluations/0/evaluator/name": "/evaluations/0/evaluator/name",
+        "/train/lr": "/train/lr",
+    }
+    told = places.told(Problem(pointer, "X", pointer) for pointer in written)
+    assert [(problem.message, problem.pointer) for problem in told] == [
+        (a, b) for a, b in written.items() if b is not None
+    ]

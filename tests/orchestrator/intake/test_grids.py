@@ -1,0 +1,85 @@
+from typing import Any
+
+from orchestrator.intake import grids
+from orchestrator.problems import Problem
+from orchestrator.spec import MAX_ARMS
+
+SEAL: dict[str, Any] = {"name": "seal", "method": {"name": "seal"}}
+
+
+def names(raw: dict[str, Any]) -> list[str]:
+    expanded, _, problems = grids.expand(raw)
+    assert not problems
+    return [arm["name"] for arm in expanded["arms"]]
+
+
+def wrong(grid: object) -> list[Problem]:
+    return grids.expand({"arms": [SEAL | {"grid": grid}]})[2]
+
+
+def test_a_field_of_the_method_is_an_arm_per_value() -> None:
+    raw = {"arms": [{"name": "normal", "method": {"name": "normal"}}, SEAL | {"grid": {"ascent_scale": [0.001, 0.01]}}]}
+    expanded, origins, problems = grids.expand(raw)
+    assert problems == []
+    assert origins == [0, 1, 1]
+    assert expanded["arms"] == [
+        {"name": "normal", "method": {"name": "normal"}},
+        {"name": "seal-ascent_scale-0.001", "method": {"name": "seal", "ascent_scale": 0.001}},
+        {"name": "seal-ascent_scale-0.01", "method": {"name": "seal", "ascent_scale": 0.01}},
+    ]
+
+
+def test_several_fields_make_every_combination_the_last_one_fastest() -> None:
+    grid = {"ascent_scale": [1, 2], "variant": ["descent", "freeze"]}
+    assert names({"arms": [SEAL | {"grid": grid}]}) == [
+        "seal-ascent_scale-1-variant-descent",
+        "seal-ascent_scale-1-variant-freeze",
+        "seal-ascent_scale-2-variant-descent",
+        "seal-ascent_scale-2-variant-freeze",
+    ]
+
+
+def test_a_grid_over_recipe_network_and_data_fills_the_arms_own() -> None:
+    grid = {"train.epochs": [4], "train.schedule.warmup_epochs": [1], "model.width": [8], "data.label_noise": [0.2]}
+    raw = {
+        "data": {"name": "digits-noisy", "train_per_class": 9},
+        "model": {"name": "resnet-digits", "width": 4},
+        "train": {"epochs": 9, "lr": 0.5},
+        "arms": [SEAL | {"grid": grid}],
+    }
+    (arm,) = grids.expand(raw)[0]["arms"]
+    assert arm["train"] == {"epochs": 4, "schedule": {"warmup_epochs": 1}}  # the rest is the experiment's, as ever
+    assert arm["model"] == {"name": "resnet-digits", "width": 8}
+    assert arm["data"] == {"name": "digits-noisy", "train_per_class": 9, "label_noise": 0.2}
+    assert arm["name"] == "seal-epochs-4-warmup_epochs-1-width-8-label_noise-0.2"
+
+
+def test_a_spec_without_grids_is_left_alone() -> None:
+    raw = {"arms": [SEAL]}
+    assert grids.expand(raw) == (raw, [0], [])
+    assert grids.expand({"arms": "seal"}) == ({"arms": "seal"}, [], [])
+    assert grids.expand({}) == ({}, [], [])
+
+
+def test_what_is_wrong_with_a_grid_is_told_where_it_stands() -> None:
+    assert [(each.pointer, each.code) for each in wrong([1, 2])] == [("/arms/0/grid", "WRONG_TYPE")]
+    assert [(each.pointer, each.code) for each in wrong({})] == [("/arms/0/grid", "WRONG_TYPE")]
+    assert [(each.pointer, each.code) for each in wrong({"k": 3})] == [("/arms/0/grid/k", "WRONG_TYPE")]
+    assert [(each.pointer, each.code) for each in wrong({"k": []})] == [("/arms/0/grid/k", "WRONG_TYPE")]
+    assert [(each.pointer, each.code) for each in wrong({"k": [1, 1]})] == [("/arms/0/grid/k", "DUPLICATE")]
+    assert [(each.pointer, each.code) for each in wrong({"trian.epochs": [1]})] == [
+        ("/arms/0/grid/trian.epochs", "UNKNOWN_FIELD")
+    ]
+
+
+def test_a_grid_of_too_many_arms_is_refused_without_making_them_all() -> None:
+    _, _, problems = grids.expand({"arms": [SEAL | {"grid": {name: list(range(1000)) for name in "abcdef"}}]})
+    assert [(each.pointer, each.code) for each in problems] == [("/arms", "OUT_OF_RANGE")]
+    assert str(MAX_ARMS) in problems[0].message
+
+
+def test_problems_of_made_arms_are_told_of_the_arm_as_it_was_written() -> None:
+    problem = Problem("/arms/2/method/ascent_scale", "OUT_OF_RANGE", "should be greater than 0")
+    assert grids.as_written(problem, [0, 1, 1, 2]).pointer == "/arms/1/method/ascent_scale"
+    assert grids.as_written(Problem("/arms/12", "X", ""), [0]).pointer == "/arms/12"
+    assert grids.as_written(Problem("/train/lr", "X", ""), [0]).pointer == "/train/lr"

@@ -1,0 +1,231 @@
+"""What is worth training next in a search, with a driver that only notes what it is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import intake
+from orchestrator import plan as planning
+from orchestrator.plan import Plan
+from orchestrator.plan.legs import Leg, Legs
+from orchestrator.plan.search import Trials
+from orchestrator.spec import ExperimentSpec
+from orchestrator.store import Store
+from tests.orchestrator.intake.test_search import searched
+
+REDUCED = {"trials": 4, "keep": 1, "early_stop": {"min_generations": 1, "reduction": 2}}
+SCORES = {"seal-t00": 0.5, "seal-t01": 0.8, "seal-t02": 0.6, "seal-t03": 0.7}
+"""Of every generation but the first, which is the same for all."""
+
+
+@dataclass
+class Desk:
+    """The driver's side: what is done, failed, known and claimed. Nodes in `elsewhere` are another experiment's."""
+
+    spec: ExperimentSpec
+    plan: Plan
+    trials: Trials
+    score: Callable[[str], float] = SCORES.__getitem__
+    done: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    values: dict[str, float | None] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
+    trained: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def claim(self, key: str) -> bool:
+        return key not in self.elsewhere and key not in self.done
+
+    def legs(self) -> Legs:
+        return Legs(self.trials, self.done, self.failed, lambda: dict(self.values), self.claim, lambda _: None)
+
+    def common(self) -> None:
+        """Trains what trials share, as the lanes do."""
+        own = self.trials.own(self.plan)
+        self.done |= {key for key, node in self.plan.nodes.items() if node.kind == "generation" and key not in own}
+
+    def run(self, leg: Leg) -> None:
+        for node in leg.train:
+            assert node.parent in self.done
+            assert node.key not in self.done
+            self.done.add(node.key)
+            self.trained.append((leg.trial, leg.seed, node.generation))
+        for node in leg.judge:
+            assert node.parent in self.done
+            self.done.add(node.key)
+            self.values[node.key] = self.score(leg.trial) if node.generation else 0.1
+
+    def all(self, legs: Legs) -> None:
+        """Runs legs one after another until none is left."""
+        while (leg := legs.next()) is not None:
+            self.run(leg)
+            legs.ended(leg)
+        assert legs.over
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Callable[..., Desk]:
+    def made(search: dict[str, Any] | None = None, **changes: Any) -> Desk:
+        store = Store(f"sqlite:///{tmp_path / 'relearn.db'}")
+        spec = intake.read_spec(searched(REDUCED | (search or {}), **changes), store)
+        store.close()
+        one = Desk(spec, planning.plan(spec), Trials(spec))
+        one.common()
+        return one
+
+    return made
+
+
+def test_legs_go_from_rung_to_rung_and_the_worse_half_is_given_up(desk: Callable[..., Desk]) -> None:
+    """One worker: the better of the first two goes on before the third begins (0.8 > 0.5), then two of four (0.8, 0.7)."""
+    one = desk()
+    one.all(one.legs())
+    assert one.trained == [
+        ("seal-t00", 0, 1), ("seal-t01", 0, 1), ("seal-t01", 0, 2), ("seal-t02", 0, 1), ("seal-t03", 0, 1), ("seal-t03", 0, 2)
+    ]  # fmt: skip
+    assert one.trials.kept(one.values) == ["seal-t01"]
+
+
+def test_what_is_known_is_not_trained_and_a_search_that_is_over_is_over(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.all(one.legs())
+    before = list(one.trained)
+    assert one.legs().over
+    assert one.legs().next() is None
+    assert one.trained == before
+
+
+def test_more_generations_are_trained_of_the_promoted_trials_alone(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.all(one.legs())
+    longer = desk(train=searched()["train"] | {"generations": 4})
+    longer.done, longer.values, longer.trained = one.done | longer.done, one.values, []
+    longer.all(longer.legs())
+    assert longer.trained == [("seal-t01", 0, 3)]  # the best of the two that have generation 2, a rung now
+
+
+def test_the_score_of_a_trial_is_the_mean_over_its_seeds_once_all_are_judged(desk: Callable[..., Desk]) -> None:
+    one = desk(seeds=[0, 1])
+    legs = one.legs()
+    leg = legs.next()
+    assert leg is not None
+    assert (leg.trial, leg.seed) == ("seal-t00", 0)
+    one.run(leg)
+    assert one.trials.scores(one.values)["seal-t00"] == {}
+    legs.ended(leg)
+    other = legs.next()
+    assert other is not None
+    assert (other.trial, other.seed) == ("seal-t00", 1)
+    one.score = lambda trial: 0.9
+    one.run(other)
+    assert one.trials.scores(one.values)["seal-t00"] == {0: pytest.approx(0.1), 1: pytest.approx(0.7)}
+
+
+def test_two_workers_have_legs_at_the_same_time_that_share_no_node(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    legs = one.legs()
+    pair = [legs.next(), legs.next()]
+    nodes = [node.key for leg in pair if leg is not None for node in (*leg.train, *leg.judge)]
+    assert len(nodes) == len(set(nodes)) == 2 + 2 + 1  # the common first generation is judged by one of them
+    assert not legs.over
+
+
+def test_a_leg_waits_for_another_experiment_while_others_go_on(desk: Callable[..., Desk]) -> None:
+    one = desk({"early_stop": None})
+    theirs = one.trials.generations["seal-t00", 0][1].key
+    one.elsewhere = {theirs}
+    legs = one.legs()
+    for expected in ("seal-t01", "seal-t02", "seal-t03"):
+        leg = legs.next()
+        assert leg is not None
+        assert leg.trial == expected
+        one.run(leg)
+        legs.ended(leg)
+    assert legs.next() is None
+    assert not legs.over
+    one.done.add(theirs)  # the other experiment has made it
+    one.elsewhere = set()
+    one.all(legs)
+    assert one.trained[-1] == ("seal-t00", 0, 2)
+    assert ("seal-t00", 0, 1) not in one.trained
+
+
+def test_an_objective_that_another_experiment_measured_meanwhile_is_taken(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    legs = one.legs()
+    generation, objective = one.trials.generations["seal-t00", 0][1], one.trials.objectives["seal-t00", 0][1]
+    claim = one.claim
+
+    def found(key: str) -> bool:
+        if key == generation.key:
+            one.done |= {generation.key, objective.key}
+            one.values[objective.key] = 0.5
+        return claim(key)
+
+    one.claim = found  # type: ignore[method-assign]
+    legs = one.legs()
+    leg = legs.next()
+    assert leg is not None
+    assert leg.trial == "seal-t01"
+
+
+def test_a_generation_whose_objective_is_missing_is_judged_and_not_trained(desk: Callable[..., Desk]) -> None:
+    """The driver died between the two."""
+    one = desk()
+    one.done.add(one.trials.generations["seal-t00", 0][1].key)
+    leg = one.legs().next()
+    assert leg is not None
+    assert leg.train == ()
+    assert [node.generation for node in leg.judge] == [0, 1]
+
+
+def test_a_trial_that_failed_is_out_and_its_failure_is_excused_if_the_loss_diverged(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    nodes = one.trials.generations["seal-t01", 0]
+    one.failed = {nodes[1].key: "DIVERGED", nodes[2].key: "DEPENDENCY"}
+    one.all(one.legs())
+    assert one.trials.kept(one.values) == ["seal-t03"]
+    assert one.trials.excused(one.plan, one.failed, one.values) == set(one.failed)
+    for reason in ("USER_ERROR", "WORKER_LOST", "OOM"):
+        one.failed[nodes[1].key] = reason
+        assert one.trials.excused(one.plan, one.failed, one.values) == set()
+
+
+def test_when_all_trials_fail_nothing_is_excused(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.failed = {one.trials.generations[trial, 0][1].key: "DIVERGED" for trial in one.trials.distinct}
+    assert one.legs().over
+    assert one.trials.excused(one.plan, one.failed, {}) == set()
+
+
+def test_scores_that_are_not_finite_are_the_worst(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    legs = one.legs()
+    one.score = lambda trial: -1e9
+    first = legs.next()
+    assert first is not None
+    one.run(first)
+    one.values[one.trials.objectives["seal-t00", 0][1].key] = None
+    legs.ended(first)
+    one.all(legs)
+    assert ("seal-t00", 0, 2) not in one.trained
+
+
+def test_what_only_losers_need_is_unwanted(desk: Callable[..., Desk]) -> None:
+    one = desk(evaluations=[{"evaluator": {"name": "prediction-depth"}, "on": ["every"]}])
+    one.all(one.legs())
+    unwanted = one.trials.unwanted(one.plan, one.values)
+    by_use = {(use.arm, use.generation): use.key for use in one.plan.uses if use.kind == "generation"}
+    assert by_use["seal-t00", 0] not in unwanted  # the winner's too
+    assert {by_use["seal-t00", 1], by_use["seal-t00", 2], by_use["seal-t03", 2]} <= unwanted
+    assert unwanted.isdisjoint({use.key for use in one.plan.uses if use.arm in ("normal", "seal-t01")})
+    depth = [
+        node
+        for key, node in one.plan.nodes.items()
+        if key in unwanted and (node.evaluator or {}).get("name") == "prediction-depth"
+    ]
+    assert {(node.arm, node.generation) for node in depth} == {
+        (trial, generation) for trial in ("seal-t00", "seal-t02", "seal-t03") for generation in (1, 2)
+    }

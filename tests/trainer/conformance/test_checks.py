@@ -1,0 +1,361 @@
+"""That every promise of a method is asked for: honest methods pass, and each way to break one fails the finding it should."""
+
+import random
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field, PrivateAttr
+from torch import Tensor
+
+from trainer.conformance.checks import check_method
+from trainer.core.state import TrainState
+from trainer.methods import METHODS
+from trainer.methods.base import CrossEntropy, Forgotten, Method, Phase, Scale, Step
+
+CALLS: dict[str, int] = {}
+
+
+class Own(Method):
+    """Ordinary training under another name."""
+
+    name: Literal["own"] = "own"
+
+
+def failed(kind: type[Method]) -> dict[str, str]:
+    return {finding.name: finding.detail for finding in check_method(kind) if not finding.passed}
+
+
+@pytest.mark.parametrize("name", ["seal", "sa-gd", "born-again"])
+def test_an_honest_method_passes(name: str) -> None:
+    """One with phases, one with memory, one with a teacher."""
+    before = torch.get_rng_state(), torch.get_num_threads()
+    findings = check_method(METHODS[name])
+    assert [finding.name for finding in findings if not finding.passed] == []
+    assert [finding.name for finding in findings] == [
+        *("settings", "phases", "trains", "deterministic", "resumes", "shares", "forks", "twins", "isolated")
+    ]
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.get_num_threads() == before[1]
+
+
+def test_a_method_that_no_spec_knows_can_be_checked() -> None:
+    assert "own" not in METHODS
+    assert failed(Own) == {}
+
+
+# --- settings, phases and groups: asked before anything is trained ---
+
+
+class Undescribed(Own):
+    """A setting without a description."""
+
+    scale: float = 1.0
+
+
+class Required(Own):
+    """A setting without a default."""
+
+    scale: float = Field(description="how much")
+
+
+class Loose(Own, extra="allow"):
+    """Takes any field."""
+
+
+class Contradicting(Own):
+    """Its defaults do not fit the model."""
+
+    def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
+        return [("scale", "is too large")]
+
+
+class Nameless(Own):
+    """Its identity could be another method's."""
+
+    def identity(self, generation: int) -> dict[str, Any] | None:
+        return {"scale": 1.0}
+
+
+class Unwritable(Own):
+    """Its identity is not JSON."""
+
+    def identity(self, generation: int) -> dict[str, Any] | None:
+        return {"name": self.name, "kind": type(self)}
+
+
+class Gap(Own):
+    """Leaves the last epoch out."""
+
+    def phases(self, generation: int, epochs: int) -> list[Phase]:
+        return [Phase("learning", range(epochs - 1))]
+
+
+class Lost(Own):
+    """Leaves the last parameter out."""
+
+    def groups(self, parameter_names: list[str]) -> dict[str, list[str]]:
+        return {"all": parameter_names[:-1]}
+
+
+class Misnamed(Own):
+    """Scales a group that does not exist, which the loop would pass over."""
+
+    def phases(self, generation: int, epochs: int) -> list[Phase]:
+        return [Phase("learning", range(epochs), {"early": Scale(lr=-1.0)})]
+
+
+@pytest.mark.parametrize(
+    ("kind", "finding", "said"),
+    [
+        (Undescribed, "settings", "scale must say what it does: give it Field(..., description=...)"),
+        (Required, "settings", "scale must have a default: nothing but the name is needed to try a method"),
+        (Loose, "settings", 'keep frozen=True and extra="forbid" in model_config'),
+        (Contradicting, "settings", "scale: is too large (these are the default settings)"),
+        (Nameless, "settings", "identity(0) must be None or hold the name"),
+        (Unwritable, "settings", "is not JSON serializable"),
+        (Gap, "phases", "phases(0, 1) must cover range(0, 1) in order, got range(0, 0)"),
+        (Lost, "phases", "groups() must put every parameter into exactly one group"),
+        (Misnamed, "phases", "phases(0, 1) scales early, but groups() makes all"),
+    ],
+)
+def test_what_a_method_declares_is_read_first(kind: type[Method], finding: str, said: str) -> None:
+    *passed, last = check_method(kind)
+    assert all(each.passed for each in passed)
+    assert (last.name, last.passed) == (finding, False)
+    assert said in last.detail
+
+
+def test_a_method_without_a_docstring_has_nothing_to_show() -> None:
+    class Silent(Own):
+        pass
+
+    assert failed(Silent) == {"settings": "Silent must have a docstring: the catalogue shows it"}
+
+
+# --- training ---
+
+
+class Frozen(Own):
+    """Never learns."""
+
+    def before_step(self, state: TrainState, step: Step) -> None:
+        for parameter in state.model.parameters():
+            parameter.grad = None
+
+
+class Diverging(Own):
+    """Overflows in generation 1."""
+
+    def forget(self, state: TrainState) -> Forgotten:
+        state.model.get_parameter("fc.bias").data.fill_(torch.inf)
+        return Forgotten()
+
+
+class Raising(Own):
+    """Has a bug in generation 1."""
+
+    def forget(self, state: TrainState) -> Forgotten:
+        return Forgotten(int(state.memory["own/never there"].sum()))
+
+
+class Untensored(Own):
+    """Remembers what a checkpoint cannot hold."""
+
+    def forget(self, state: TrainState) -> Forgotten:
+        state.memory["own/generation"] = state.generation  # type: ignore[assignment]
+        return Forgotten()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Frozen, "the loss must fall within generation 0; its epochs had "),
+        (Diverging, "the loss became"),
+        (Raising, """int(state.memory["own/never there"].sum())"""),
+        (Raising, "KeyError: 'own/never there'"),
+        (Untensored, "state.memory['own/generation'] must be a tensor, got int: only those are saved"),
+    ],
+)
+def test_a_method_that_cannot_train_is_asked_no_further(kind: type[Method], said: str) -> None:
+    findings = check_method(kind)
+    assert [finding.name for finding in findings] == ["settings", "phases", "trains"]
+    assert not findings[-1].passed
+    assert said in findings[-1].detail
+
+
+# --- bits ---
+
+
+class DrawsGlobally(Own):
+    """Draws from torch's global generator."""
+
+    def forget(self, state: TrainState) -> Forgotten:
+        weight = state.model.get_parameter("fc.weight")
+        weight.data.add_(torch.randn(weight.shape), alpha=0.1)
+        return Forgotten(weight.numel())
+
+
+class SeedsGlobally(Own):
+    """Always the same numbers, but everybody else's too from then on."""
+
+    def forget(self, state: TrainState) -> Forgotten:
+        torch.manual_seed(state.seed)
+        weight = state.model.get_parameter("fc.weight")
+        weight.data.add_(torch.randn(weight.shape), alpha=0.1)
+        return Forgotten(weight.numel())
+
+
+class DrawsElsewhere(Own):
+    """Draws from the standard library's and numpy's global generators, and throws the numbers away."""
+
+    def forget(self, state: TrainState) -> None:
+        random.random()
+        np.random.rand()
+
+
+class CountsInItsClass(Own):
+    """Remembers in its class how often it was called."""
+
+    calls: ClassVar[list[int]] = []
+
+    def before_step(self, state: TrainState, step: Step) -> None:
+        self.calls.append(step.index)
+        state.model.get_parameter("fc.bias").data.add_(len(self.calls) * 1e-3 * (state.generation > 0))
+
+
+class CountsInItsModule(Own):
+    """The same in a global of its module."""
+
+    def before_step(self, state: TrainState, step: Step) -> None:
+        CALLS["steps"] = CALLS.get("steps", 0) + 1
+        state.model.get_parameter("fc.bias").data.add_(CALLS["steps"] * 1e-3 * (state.generation > 0))
+
+
+class CountsInItself(Own):
+    """The same in the object, which a resumed run makes anew."""
+
+    _calls: list[int] = PrivateAttr(default_factory=list)
+
+    def before_step(self, state: TrainState, step: Step) -> None:
+        self._calls.append(step.index)
+        state.model.get_parameter("fc.bias").data.add_(len(self._calls) * 1e-3 * (state.generation > 0))
+
+
+class RemembersTheStartInItsClass(Own):
+    """Rewinds to weights that are still there in the same process, but in no checkpoint."""
+
+    start: ClassVar[dict[str, Tensor]] = {}
+
+    def before_step(self, state: TrainState, step: Step) -> None:
+        if (state.generation, state.epoch, step.index) == (0, 0, 0):
+            self.start.update({name: each.detach().clone() for name, each in state.model.named_parameters()})
+
+    def forget(self, state: TrainState) -> Forgotten:
+        for name, parameter in state.model.named_parameters():
+            parameter.data.copy_(self.start[name])
+        return Forgotten(1)
+
+
+class AddsToTheState(Own):
+    """Keeps a number beside the fields of TrainState."""
+
+    def before_step(self, state: TrainState, step: Step) -> None:
+        state.steps = getattr(state, "steps", 0) + 1  # type: ignore[attr-defined]
+        state.model.get_parameter("fc.bias").data.add_(state.steps * 1e-3 * (state.generation > 0))  # type: ignore[attr-defined]
+
+
+class FreezesByFlag(Own):
+    """A flag of a parameter is in no checkpoint."""
+
+    def forget(self, state: TrainState) -> None:
+        state.model.get_parameter("conv1.weight").requires_grad = False
+
+
+class ChangesTheStart(Own):
+    """Its generation 0 is not ordinary training, and it does not say so."""
+
+    def loss(
+        self, state: TrainState, images_BCHW: Tensor, labels_B: Tensor, cross_entropy: CrossEntropy
+    ) -> tuple[Tensor, Tensor]:
+        loss, logits_BC = super().loss(state, images_BCHW, labels_B, cross_entropy)
+        return loss * 0.5, logits_BC
+
+
+class RemembersAtTheStart(Own):
+    """Its weights of generation 0 are ordinary, but another method's checkpoint would lack what it needs."""
+
+    def before_step(self, state: TrainState, step: Step) -> None:
+        state.memory["own/steps"] = torch.tensor(step.index)
+
+    def forget(self, state: TrainState) -> Forgotten:
+        return Forgotten(int(state.memory["own/steps"]))
+
+
+class HidesItsForgetting(Own):
+    """Has the content key of ordinary training in generation 2, and is not."""
+
+    def forget(self, state: TrainState) -> Forgotten:
+        state.model.get_parameter("fc.weight").data.mul_(0.5)
+        return Forgotten(1)
+
+    def identity(self, generation: int) -> dict[str, Any] | None:
+        return super().identity(generation) if generation < 2 else None
+
+
+class NeedsItsOwnStart(RemembersAtTheStart):
+    """Says that it changes generation 0, but not that it cannot go on from another's."""
+
+    def identity(self, generation: int) -> dict[str, Any] | None:
+        return {"name": self.name}
+
+
+class WrongTwin(Own):
+    """Declares an identity that does not hold."""
+
+    @classmethod
+    def twins(cls) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        return [({"name": "own"}, {"name": "normal"}), ({"name": "own"}, {"name": "llf"})]
+
+
+class UnknownTwin(Own):
+    """Declares an identity with nothing."""
+
+    @classmethod
+    def twins(cls) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        return [({"name": "own", "scale": 1}, {"name": "normal"})]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "said"),
+    [
+        (DrawsGlobally, {"deterministic", "resumes", "isolated"}, "epoch 0 of generation 1 in "),
+        (SeedsGlobally, {"isolated"}, "training changed torch's global generator:"),
+        (DrawsElsewhere, {"isolated"}, "training changed numpy's global generator, random's global generator:"),
+        (CountsInItsClass, {"deterministic", "resumes", "isolated"}, "training changed CountsInItsClass.calls:"),
+        (CountsInItsModule, {"deterministic", "resumes", "isolated"}, f"training changed {__name__}.CALLS:"),
+        (CountsInItself, {"resumes", "isolated"}, "training changed the method object:"),
+        (
+            RemembersTheStartInItsClass,
+            {"resumes", "isolated"},
+            "stopped after epoch 2 of generation 1 and resumed from its checkpoint, epoch 0 of generation 2 differs in ",
+        ),
+        (AddsToTheState, {"resumes", "isolated"}, "training changed state.steps:"),
+        (FreezesByFlag, {"resumes"}, "what a method must remember belongs into state.memory, as tensors"),
+        (
+            ChangesTheStart,
+            {"shares"},
+            "identity(0) is None, so generation 0 must be ordinary training bit for bit, but it differs in weights/",
+        ),
+        (RemembersAtTheStart, {"shares", "forks"}, "it differs in memory/own/steps:"),
+        (HidesItsForgetting, {"shares"}, "identity(2) is None, so generation 2 must be ordinary"),
+        (NeedsItsOwnStart, {"forks"}, "KeyError: 'own/steps'"),
+        (WrongTwin, {"twins"}, '{"name": "own"} must equal {"name": "llf"} bit for bit, but differs in weights/'),
+        (UnknownTwin, {"twins"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_broken_promise_fails_the_finding_that_asks_for_it(kind: type[Method], expected: set[str], said: str) -> None:
+    found = failed(kind)
+    assert found.keys() == expected
+    assert any(said in detail for detail in found.values())

@@ -1,0 +1,94 @@
+"""Digests of all that a method can change: the state, part by part, and everything that it must leave alone."""
+
+import hashlib
+import pickle
+import random
+from io import BytesIO
+from sys import modules
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.core import checkpoint
+from trainer.core.state import TrainState
+from trainer.methods.base import Method
+
+Bits = dict[str, str]
+"""What it is of, to its digest."""
+
+
+class Broken(Exception):  # noqa: N818  a finding, not a fault
+    """The method breaks the promise; the message is the finding's detail."""
+
+
+def bits_of(state: TrainState, *parts: str) -> Bits:
+    """Digests of everything that a checkpoint holds, by part and name; of `parts` alone where they are given."""
+    teacher = {} if state.teacher is None else state.teacher.state_dict()
+    tensors = {
+        "weights": state.model.state_dict(),
+        "momentum": state.momentum,
+        "memory": state.memory,
+        "teacher": teacher,
+    }
+    bits = {}
+    for part in parts or tensors:
+        for name, tensor in tensors[part].items():
+            if not isinstance(tensor, Tensor):
+                raise Broken(
+                    f"state.{part}[{name!r}] must be a tensor, got {type(tensor).__name__}: only those are saved"
+                )
+            bits[f"{part}/{name}"] = checkpoint.weights_digest({name: tensor})
+    return bits if parts else bits | {"monitors": repr(sorted(state.monitors.items())), "rows": repr(state.history)}
+
+
+def difference(one: Bits, other: Bits) -> str:
+    """Names of a few things that differ, or nothing."""
+    names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def outside_of(method: Method) -> Bits:
+    """Digests of what a method could change besides the state: global generators and settings, itself, its class and module."""
+    bits = {
+        "torch's global generator": _digest(torch.get_rng_state()),
+        "random's global generator": _digest(random.getstate()),
+        "numpy's global generator": _digest(np.random.get_state()),
+        "torch's global settings": repr((torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled())),
+        "the method object": _digest((vars(method), method.__pydantic_private__)),
+    }
+    for kind in type(method).__mro__:
+        if issubclass(kind, Method) and not kind.__module__.startswith("trainer."):
+            module = modules[kind.__module__]
+            bits |= {f"{kind.__name__}.{name}": _digest(value) for name, value in _data(kind)}
+            bits |= {f"{module.__name__}.{name}": _digest(value) for name, value in _data(module)}
+    return bits
+
+
+def _data(owner: type | ModuleType) -> list[tuple[str, Any]]:
+    kinds = (FunctionType, ModuleType, type, classmethod, staticmethod, property)
+    return [
+        (name, value)
+        for name, value in vars(owner).items()
+        if not name.startswith("__") and not isinstance(value, kinds)
+    ]
+
+
+class _Pickler(pickle.Pickler):
+    """Writes tensors by their values; torch writes addresses too, which differ every time."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, torch.Generator):
+            value = value.get_state()
+        return (str, (checkpoint.weights_digest({"": value}),)) if isinstance(value, Tensor) else NotImplemented
+
+
+def _digest(value: Any) -> str:
+    written = BytesIO()
+    try:
+        _Pickler(written).dump(value)
+    except Exception:  # what cannot be written down is compared by its text
+        return repr(value)
+    return hashlib.sha256(written.getvalue()).hexdigest()

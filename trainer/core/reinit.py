@@ -1,0 +1,69 @@
+"""Drawing parts of a trained network afresh: what LLF, SEAL's Reinit and the distillation students have in common."""
+
+import copy
+
+from torch import Tensor, nn
+
+from trainer.core.init import InitLaw, initialise, redraw, redraw_bias
+from trainer.core.layers import split_at
+from trainer.core.seeding import generator
+from trainer.core.state import TrainState
+
+GIVEN = "given/"
+"""Prefix in `TrainState.memory` of initial weights that were not drawn but given."""
+
+
+def redraw_late(
+    state: TrainState,
+    threshold: str | int,
+    law: InitLaw,
+    *,
+    bias: bool = False,
+    bn: bool = False,
+    statistics: bool = False,
+) -> int:
+    """Draws the conv and linear weights from `threshold` on from `law`, as SEAL's released code does; returns how many scalars.
+
+    On that side only: `bias` re-draws biases, `bn` sets BN's affine to identity, `statistics` resets BN's running statistics.
+    """
+    late = set(split_at([name for name, _ in state.model.named_parameters()], threshold)[1])
+    changed = 0
+    for name, module in state.model.named_modules():
+        if f"{name}.weight" not in late and f"{name}.bias" not in late:
+            continue
+        if isinstance(module, nn.BatchNorm2d):
+            if bn:
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+                changed += module.weight.numel() + module.bias.numel()
+            if statistics:
+                module.reset_running_stats()
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            if f"{name}.weight" in late:
+                redraw(module.weight, law, generator(state.seed, "forget", state.generation, f"{name}.weight"))
+                changed += module.weight.numel()
+            if bias and module.bias is not None:
+                redraw_bias(
+                    module.bias, module.weight, generator(state.seed, "forget", state.generation, f"{name}.bias")
+                )
+                changed += module.bias.numel()
+    return changed
+
+
+def become_student(state: TrainState) -> int:
+    """Makes the network, as it is, the teacher and starts a new one from scratch; returns how many scalars were drawn."""
+    state.teacher = copy.deepcopy(state.model).eval().requires_grad_(requires_grad=False)
+    initialise(state.model, state.init_law, state.seed, state.generation)
+    state.momentum, state.origin = {}, (state.seed, state.generation)
+    state.memory = {name: tensor for name, tensor in state.memory.items() if not name.startswith(GIVEN)}
+    return sum(parameter.numel() for parameter in state.model.parameters())
+
+
+def weights_at_start(state: TrainState) -> dict[str, Tensor]:
+    """The parameters as they were before the network's first step: drawn again, or as a replay was given them."""
+    if given := {name.removeprefix(GIVEN): weight for name, weight in state.memory.items() if name.startswith(GIVEN)}:
+        return given
+    model = copy.deepcopy(state.model)
+    seed, generation = state.origin or (state.seed, 0)
+    initialise(model, state.init_law, seed, *([generation] if generation else []))
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
