@@ -1,6 +1,6 @@
 """The only training loop. It reads a spec, asks the method, and yields after every epoch, when the state is whole.
 
-Shapes: B batch, C classes.
+Shapes: B batch, C classes (channels in BCHW), H and W pixels.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from trainer.core.determinism import pin_precision
 from trainer.core.distributed import Workers, sync_batch_norm
 from trainer.core.state import EpochRow, TrainState
 from trainer.cuda_graphs import GraphedSteps, graphable
-from trainer.methods.base import Forgotten, Phase, Scale, Step
-from trainer.monitors import ascent_dose, note_forgetting, weight_norms
+from trainer.methods.base import Phase, Scale, Step
+from trainer.monitors import Probe, ascent_dose
 from trainer.spec import TrainSpec
 
 
@@ -90,40 +90,20 @@ def begin_generation(state: TrainState) -> None:
 def _generation(
     spec: TrainSpec, state: TrainState, batches: Batches, observer: Observer | None, graphed: bool
 ) -> Iterator[EpochRow]:
-    epochs, chance, method = spec.train.epochs, 1 / batches.classes, spec.method
-    forgotten: Forgotten | None = None
-    if state.epoch == 0 and state.generation > 0:
-        forgotten = method.forget(state)
-    graphed = graphed and graphable(method, state.generation)
-    steps = (
-        GraphedSteps(spec, state) if graphed else None
-    )  # of this generation alone: forgetting may change the teacher
-    for phase in method.phases(state.generation, epochs):
+    """Trains what is left of the generation that `state` is in; yields each epoch's row, when the state is whole."""
+    method = spec.method
+    forgotten = method.forget(state) if state.generation > 0 and state.epoch == 0 else None
+    # the graph is of this generation alone: forgetting may change the teacher
+    steps = GraphedSteps(spec, state) if graphed and graphable(method, state.generation) else None
+    probe = Probe(spec, state, batches, forgotten)
+    for phase in method.phases(state.generation, spec.train.epochs):
         if state.epoch not in phase.epochs:
             continue
         optimizer = _optimizer(spec, phase, state)
-        for epoch in range(state.epoch, phase.epochs.stop):
-            accuracy_after_forget = batches.evaluate(state.model, "train")[0] if forgotten else None
+        while state.epoch < phase.epochs.stop:
             row = _epoch(spec, phase, optimizer, state, batches, observer, steps)
-            if forgotten and accuracy_after_forget is not None:
-                note_forgetting(row, state, accuracy_after_forget, chance, forgotten)
-            forgotten = None
-            ends_phase, ends_generation = epoch + 1 == phase.epochs.stop, epoch + 1 == epochs
-            if (ends_phase and phase.forgets) or ends_generation:
-                accuracy, _ = batches.evaluate(state.model, "train")
-                if ends_phase and phase.forgets:
-                    note_forgetting(row, state, accuracy, chance)
-                if ends_generation:
-                    state.monitors["train_accuracy"] = row.metrics["train/accuracy_eval"] = accuracy
-                row.metrics |= weight_norms(spec, state)
-            if batches.judges and ((epoch + 1) % spec.train.evaluate_every == 0 or ends_generation):
-                row.metrics["test/accuracy"], row.metrics["test/loss"] = batches.evaluate(state.model, "test")
-            state.epoch = epoch + 1
-            resets = spec.train.reset_momentum_at
-            reset = ends_phase and ("generation" in resets if ends_generation else "switch" in resets)
-            state.momentum = {} if reset else state.momentum | _momentum(state, optimizer)
-            if ends_generation:
-                state.teacher = None
+            probe.after_epoch(row, phase)
+            _advance(spec, phase, optimizer, state)
             state.history.append(row)
             yield row
 
@@ -137,11 +117,11 @@ def _epoch(
     observer: Observer | None,
     steps: GraphedSteps | None,
 ) -> EpochRow:
-    train, g, e, method, workers = spec.train, state.generation, state.epoch, spec.method, Workers.here()
+    """Trains one epoch and returns its row. Raises Diverged."""
+    train, g, e, workers = spec.train, state.generation, state.epoch, Workers.here()
     lr = train.lr * train.schedule.factor(g, e, train.epochs, train.generations)
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
-    cross_entropy = partial(functional.cross_entropy, label_smoothing=train.label_smoothing)
     totals = torch.zeros(2, dtype=torch.float64, device=state.device)  # sum of the losses, right answers
     if steps is not None:
         totals = steps.begin_epoch(optimizer)
@@ -150,38 +130,67 @@ def _epoch(
         if steps is not None:
             steps.step(images_BCHW, labels_B)
             continue
-        share = len(labels_B) / size
-        optimizer.zero_grad()
-        with torch.autocast(state.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
-            if len(labels_B):
-                loss, logits_BC = method.loss(state, images_BCHW, labels_B, cross_entropy)
-            else:  # the last batch has fewer images than there are workers; this one still takes part in every exchange
-                logits_BC = state.model(images_BCHW)
-                loss = logits_BC.sum()
-        (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
-        workers.sum_gradients(state.model)
-        batch_loss = loss.detach().double()
-        if workers.count > 1:
-            batch_loss = workers.sum_(batch_loss * share)
-        method.before_step(state, Step(index, lr, batch_loss))
-        optimizer.step()
-        method.after_step(state)
-        totals[0] += batch_loss * size
-        totals[1] += (logits_BC.detach().argmax(1) == labels_B).sum()
+        loss, right = _step(spec, optimizer, state, index, lr, images_BCHW, labels_B, size)
+        totals[0] += loss * size
+        totals[1] += right
         if observer is not None:
-            observer(StepTaken(g, e, index, phase.name, *_rates(spec, state, optimizer), batch_loss))
+            observer(StepTaken(g, e, index, phase.name, *_rates(spec, state, optimizer), loss))
     workers.sum_(totals[1])
     if train.batch_norm == "per-worker":
         workers.take_statistics_of_first(state.model)
     mean_loss, accuracy = (totals / batches.samples).tolist()
     if not torch.isfinite(totals[0]):
-        remedy = (
-            "lower lr or the ascent's scale" if any(scale.lr < 0 for scale in phase.scales.values()) else "lower lr"
-        )
+        ascends = any(scale.lr < 0 for scale in phase.scales.values())
+        remedy = "lower lr or the ascent's scale" if ascends else "lower lr"
         raise Diverged(f"the loss became {mean_loss} in epoch {e} of generation {g} ({phase.name}): {remedy}")
     state.monitors["ascent_dose"] = state.monitors.get("ascent_dose", 0.0) + ascent_dose(phase, lr, index + 1)
     metrics = {"train/loss": mean_loss, "train/accuracy": accuracy, "train/lr": lr}
-    return EpochRow(g, e, phase.name, metrics | method.measures(state))
+    return EpochRow(g, e, phase.name, metrics | spec.method.measures(state))
+
+
+def _step(
+    spec: TrainSpec,
+    optimizer: torch.optim.SGD,
+    state: TrainState,
+    index: int,
+    lr: float,
+    images_BCHW: Tensor,
+    labels_B: Tensor,
+    size: int,
+) -> tuple[Tensor, Tensor]:
+    """One step of the optimizer on this worker's share of a batch of `size` images.
+
+    Returns the mean loss of the whole batch before the step, and how many images of the share were classified right.
+    """
+    method, workers, share = spec.method, Workers.here(), len(labels_B) / size
+    optimizer.zero_grad()
+    with torch.autocast(state.device.type, torch.bfloat16, enabled=spec.train.precision == "bf16"):
+        if len(labels_B):
+            cross_entropy = partial(functional.cross_entropy, label_smoothing=spec.train.label_smoothing)
+            loss, logits_BC = method.loss(state, images_BCHW, labels_B, cross_entropy)
+        else:  # the last batch has fewer images than there are workers; this one still takes part in every exchange
+            logits_BC = state.model(images_BCHW)
+            loss = logits_BC.sum()
+    (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
+    workers.sum_gradients(state.model)
+    batch_loss = loss.detach().double()
+    if workers.count > 1:
+        batch_loss = workers.sum_(batch_loss * share)
+    method.before_step(state, Step(index, lr, batch_loss))
+    optimizer.step()
+    method.after_step(state)
+    return batch_loss, (logits_BC.detach().argmax(1) == labels_B).sum()
+
+
+def _advance(spec: TrainSpec, phase: Phase, optimizer: torch.optim.SGD, state: TrainState) -> None:
+    """Moves `state` to the next epoch: carries the momentum on or drops it, and drops a teacher that is not needed again."""
+    state.epoch += 1
+    ends_phase, ends_generation = state.epoch == phase.epochs.stop, state.epoch == spec.train.epochs
+    resets = spec.train.reset_momentum_at
+    reset = ends_phase and ("generation" in resets if ends_generation else "switch" in resets)
+    state.momentum = {} if reset else state.momentum | _momentum(state, optimizer)
+    if ends_generation:
+        state.teacher = None
 
 
 def _optimizer(spec: TrainSpec, phase: Phase, state: TrainState) -> torch.optim.SGD:
@@ -203,6 +212,7 @@ def _optimizer(spec: TrainSpec, phase: Phase, state: TrainState) -> torch.optim.
 
 
 def _momentum(state: TrainState, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
+    """The momentum buffers of `optimizer` by parameter name."""
     return {
         name: optimizer.state[parameter]["momentum_buffer"]
         for name, parameter in state.model.named_parameters()

@@ -1,8 +1,9 @@
-"""What tells a researcher whether a method did what it claims, computed from the state alone."""
+"""What is measured beside training, to show whether a method did what it claims; no weight depends on it."""
 
 import torch
 from torch import nn
 
+from trainer.batches import Batches
 from trainer.core.layers import split_at
 from trainer.core.models import middle
 from trainer.core.state import EpochRow, TrainState
@@ -11,6 +12,41 @@ from trainer.spec import TrainSpec
 
 NOTHING_FORGOTTEN = 0.1
 """A forgetting phase that loses less than this share of the accuracy above chance forgot nothing worth the name."""
+
+
+class Probe:
+    """Measures one generation, from wherever `state` stands in it, and adds what it finds to the rows of its epochs.
+
+    `forgotten` is what the start of the generation has just done to the weights, and None where it did nothing or was
+    epochs ago. The training accuracy that it left is measured at construction.
+    """
+
+    def __init__(self, spec: TrainSpec, state: TrainState, batches: Batches, forgotten: Forgotten | None) -> None:
+        self._spec, self._state, self._batches = spec, state, batches
+        self._at_start = None if forgotten is None else (forgotten, self._train_accuracy())
+
+    def after_epoch(self, row: EpochRow, phase: Phase) -> None:
+        """Adds to `row` what is due at the end of its epoch, which belongs to `phase`; `state` has not moved on yet."""
+        done, train = row.epoch + 1, self._spec.train
+        ends_generation = done == train.epochs
+        ends_forgetting = phase.forgets and done == phase.epochs.stop
+        chance = 1 / self._batches.classes
+        if self._at_start is not None:
+            forgotten, accuracy = self._at_start
+            note_forgetting(row, self._state, accuracy, chance, forgotten)
+            self._at_start = None
+        if ends_forgetting or ends_generation:
+            accuracy = self._train_accuracy()
+            if ends_forgetting:
+                note_forgetting(row, self._state, accuracy, chance)
+            if ends_generation:
+                self._state.monitors["train_accuracy"] = row.metrics["train/accuracy_eval"] = accuracy
+            row.metrics |= weight_norms(self._spec, self._state)
+        if self._batches.judges and (done % train.evaluate_every == 0 or ends_generation):
+            row.metrics["test/accuracy"], row.metrics["test/loss"] = self._batches.evaluate(self._state.model, "test")
+
+    def _train_accuracy(self) -> float:
+        return self._batches.evaluate(self._state.model, "train")[0]
 
 
 def ascent_dose(phase: Phase, lr: float, steps: int) -> float:
