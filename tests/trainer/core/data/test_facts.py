@@ -1,8 +1,11 @@
 """The table of expected counts against the constants of the papers and the official lists, written out once more here."""
 
+from pathlib import Path
+
 import pytest
 
-from trainer.core.data.facts import FACTS
+from trainer.core.data import facts as module
+from trainer.core.data.facts import FACTS, read
 from trainer.core.data.sources import ADAPTERS
 
 COUNTS = {
@@ -60,3 +63,29 @@ def test_every_archive_can_be_fetched_and_told_apart(name: str) -> None:
 
 def test_only_kaggle_asks_for_a_login() -> None:
     assert {name for name, facts in FACTS.items() if facts.login} == {"cropdisease"}
+
+
+TOML = Path(module.__file__).with_name("facts.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "complaint"),
+    [
+        ("flip = true", "", "flip"),
+        ("flip = true", 'flip = "yes"', "flip"),
+        ("flip = true", "flip = true\nflips = true", "flips"),
+        ("std = [0.229, 0.224, 0.225]", "std = [0.229, 0.224]", "std"),
+        ("native_px = [64, 64]", "native_px = [64.5, 64]", "native_px"),
+        ('md5 = "90528d7ca1a48142e341f4ef8d21d0de"', "md5 = 90528", "md5"),
+    ],
+)
+def test_a_wrong_line_is_refused_by_the_name_of_its_field(
+    tmp_path: Path, line: str, instead: str, complaint: str
+) -> None:
+    path = tmp_path / "facts.toml"
+    path.write_text(TOML)
+    assert read(path) == FACTS
+    assert line in TOML
+    path.write_text(TOML.replace(line, instead, 1))
+    with pytest.raises(ValueError, match=complaint):
+        read(path)
