@@ -4,10 +4,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
 from trainer import loop, spec
 from trainer.batches import DataBatches
+from trainer.core import models
 from trainer.core.data import Dataset, Split
 from trainer.core.data.digits import DigitsNoisy
 from trainer.core.state import EpochRow, TrainState
@@ -36,9 +38,16 @@ EVERY_METHOD: list[dict[str, Any]] = [
 """All of our methods, with the settings that take other paths through the code."""
 
 
+NAMES = [name for name, _ in models.skeleton(models.DigitsResNet(), 10).named_parameters()]
+"""The parameters of the small network, in registration order."""
+
+
 def label(method: dict[str, Any]) -> str:
     """A test's name for a method's settings."""
     return " ".join([method["name"], *(f"{key}={value}" for key, value in method.items() if key != "name")])
+
+
+every_method = pytest.mark.parametrize("method", EVERY_METHOD, ids=label)
 
 
 class FewDigits(DigitsNoisy):

@@ -1,140 +1,20 @@
-"""That every promise of a method is asked for: honest methods pass, and each way to break one fails the finding it should."""
+"""Each way to break a promise in training fails the finding that asks for it."""
 
 import random
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 from torch import Tensor
 
+from tests.trainer.conformance.builders import Own, failed
 from trainer.conformance.checks import check_method
 from trainer.core.state import TrainState
-from trainer.methods import METHODS
-from trainer.methods.base import CrossEntropy, Forgotten, Method, Phase, Scale, Step
+from trainer.methods.base import CrossEntropy, Forgotten, Method, Step
 
 CALLS: dict[str, int] = {}
-
-
-class Own(Method):
-    """Ordinary training under another name."""
-
-    name: Literal["own"] = "own"
-
-
-def failed(kind: type[Method]) -> dict[str, str]:
-    return {finding.name: finding.detail for finding in check_method(kind) if not finding.passed}
-
-
-@pytest.mark.parametrize("name", ["seal", "sa-gd", "born-again"])
-def test_an_honest_method_passes(name: str) -> None:
-    """One with phases, one with memory, one with a teacher."""
-    before = torch.get_rng_state(), torch.get_num_threads()
-    findings = check_method(METHODS[name])
-    assert [finding.name for finding in findings if not finding.passed] == []
-    assert [finding.name for finding in findings] == [
-        *("settings", "phases", "trains", "deterministic", "resumes", "shares", "forks", "twins", "isolated")
-    ]
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert torch.get_num_threads() == before[1]
-
-
-def test_a_method_that_no_spec_knows_can_be_checked() -> None:
-    assert "own" not in METHODS
-    assert failed(Own) == {}
-
-
-# --- settings, phases and groups: asked before anything is trained ---
-
-
-class Undescribed(Own):
-    """A setting without a description."""
-
-    scale: float = 1.0
-
-
-class Required(Own):
-    """A setting without a default."""
-
-    scale: float = Field(description="how much")
-
-
-class Loose(Own, extra="allow"):
-    """Takes any field."""
-
-
-class Contradicting(Own):
-    """Its defaults do not fit the model."""
-
-    def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
-        return [("scale", "is too large")]
-
-
-class Nameless(Own):
-    """Its identity could be another method's."""
-
-    def identity(self, generation: int) -> dict[str, Any] | None:
-        return {"scale": 1.0}
-
-
-class Unwritable(Own):
-    """Its identity is not JSON."""
-
-    def identity(self, generation: int) -> dict[str, Any] | None:
-        return {"name": self.name, "kind": type(self)}
-
-
-class Gap(Own):
-    """Leaves the last epoch out."""
-
-    def phases(self, generation: int, epochs: int) -> list[Phase]:
-        return [Phase("learning", range(epochs - 1))]
-
-
-class Lost(Own):
-    """Leaves the last parameter out."""
-
-    def groups(self, parameter_names: list[str]) -> dict[str, list[str]]:
-        return {"all": parameter_names[:-1]}
-
-
-class Misnamed(Own):
-    """Scales a group that does not exist, which the loop would pass over."""
-
-    def phases(self, generation: int, epochs: int) -> list[Phase]:
-        return [Phase("learning", range(epochs), {"early": Scale(lr=-1.0)})]
-
-
-@pytest.mark.parametrize(
-    ("kind", "finding", "said"),
-    [
-        (Undescribed, "settings", "scale must say what it does: give it Field(..., description=...)"),
-        (Required, "settings", "scale must have a default: nothing but the name is needed to try a method"),
-        (Loose, "settings", 'keep frozen=True and extra="forbid" in model_config'),
-        (Contradicting, "settings", "scale: is too large (these are the default settings)"),
-        (Nameless, "settings", "identity(0) must be None or hold the name"),
-        (Unwritable, "settings", "is not JSON serializable"),
-        (Gap, "phases", "phases(0, 1) must cover range(0, 1) in order, got range(0, 0)"),
-        (Lost, "phases", "groups() must put every parameter into exactly one group"),
-        (Misnamed, "phases", "phases(0, 1) scales early, but groups() makes all"),
-    ],
-)
-def test_what_a_method_declares_is_read_first(kind: type[Method], finding: str, said: str) -> None:
-    *passed, last = check_method(kind)
-    assert all(each.passed for each in passed)
-    assert (last.name, last.passed) == (finding, False)
-    assert said in last.detail
-
-
-def test_a_method_without_a_docstring_has_nothing_to_show() -> None:
-    class Silent(Own):
-        pass
-
-    assert failed(Silent) == {"settings": "Silent must have a docstring: the catalogue shows it"}
-
-
-# --- training ---
 
 
 class Frozen(Own):
@@ -185,9 +65,6 @@ def test_a_method_that_cannot_train_is_asked_no_further(kind: type[Method], said
     assert said in findings[-1].detail
 
 
-# --- bits ---
-
-
 class DrawsGlobally(Own):
     """Draws from torch's global generator."""
 
@@ -226,7 +103,7 @@ class CountsInItsClass(Own):
 
 
 class CountsInItsModule(Own):
-    """The same in a global of its module."""
+    """Remembers in a global of its module how often it was called."""
 
     def before_step(self, state: TrainState, step: Step) -> None:
         CALLS["steps"] = CALLS.get("steps", 0) + 1
@@ -234,7 +111,7 @@ class CountsInItsModule(Own):
 
 
 class CountsInItself(Own):
-    """The same in the object, which a resumed run makes anew."""
+    """Remembers how often it was called in the object, which a resumed run makes anew."""
 
     _calls: list[int] = PrivateAttr(default_factory=list)
 

@@ -1,6 +1,6 @@
 """Every method as a plain loop, written from protocols 2 to 5 alone: one batch after another, momentum by hand, float64.
 
-Nothing of trainer.methods, masks, redraw, distillation or the loop is called, and every default is repeated here. Only the
+Nothing of trainer.methods, masks, reinit, distillation or the loop is called, and every default is repeated here. Only the
 network's architecture, the data and the addresses of the draws are the trainer's own, since the draws must be the same ones.
 
 `python -m tests.trainer.reference` prints by how much the trainer differs.
@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.trainer.builders import label, run, small_spec
 from trainer.core import data, models
 from trainer.core.data.augment import random_shift, shift_offsets
 from trainer.core.seeding import generator
@@ -35,14 +34,6 @@ class Outcome:
 
     losses: list[float]
     final: Weights
-
-
-@dataclass(frozen=True)
-class Error:
-    """Largest |difference|: of a loss, relative to it, and of a tensor's elements, relative to the tensor's largest."""
-
-    loss: float
-    weight: float
 
 
 class Reference:
@@ -299,85 +290,3 @@ class Reference:
                 if module.bias is not None:
                     bound = 1 / math.sqrt(module.weight.shape[1])
                     module.bias.data.copy_(torch.empty(module.bias.shape).uniform_(-bound, bound, generator=random))
-
-
-def trained(method: dict[str, Any], train: dict[str, Any]) -> Outcome:
-    """The same from the trainer itself."""
-    losses: list[float] = []
-    state, _ = run(small_spec(method, **train), observer=lambda step: losses.append(step.loss.item()))
-    return Outcome(losses, state.model.state_dict())
-
-
-def error(ours: Outcome, theirs: Outcome) -> Error:
-    assert len(ours.losses) == len(theirs.losses) > 0
-    assert ours.final.keys() == theirs.final.keys()
-    losses = (abs(a - b) / abs(b) for a, b in zip(ours.losses, theirs.losses, strict=True))
-    weights = (float((ours.final[name] - b).abs().max() / b.abs().max()) for name, b in theirs.final.items())
-    return Error(max(losses), max(weights))
-
-
-CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"name": "normal"}, {}),
-    ({"name": "normal"}, {"schedule": {"scope": "run"}}),
-    ({"name": "normal"}, {"schedule": {"scope": "run", "warmup_epochs": 5}, "reset_momentum_at": []}),
-    ({"name": "normal"}, {"schedule": {"shape": "step", "milestones": [1, 3], "decay": 0.3}}),
-    ({"name": "normal"}, {"schedule": {"shape": "step", "milestones": [3, 9], "scope": "run"}}),
-    ({"name": "normal"}, {"schedule": {"shape": "constant"}, "reset_momentum_at": ["switch"]}),
-    ({"name": "normal"}, {"recipe": "official-code", "lr": None, "epochs": 20, "generations": 2}),
-    ({"name": "llf"}, {}),
-    ({"name": "llf"}, {"recipe": "official-code", "schedule": {"warmup_epochs": 1}}),
-    ({"name": "llf", "redraw_law": "same_as_init", "layer_threshold": "layer4"}, {}),
-    ({"name": "llf", "redraw_bias": True, "redraw_bn": True, "reset_statistics": True}, {}),
-    ({"name": "seal", "ascent_scale": 0.5}, {}),
-    ({"name": "seal", "ascent_scale": 0.5, "ascent_weight_decay": "zero", "ascent_fraction": 0.5}, {}),
-    ({"name": "seal", "ascent_scale": 0.5, "ascent_weight_decay": "keep", "ascent_fraction": 0.5}, {}),
-    ({"name": "seal", "ascent_scale": 0.5}, {"epochs": 5}),
-    (
-        {"name": "seal", "ascent_scale": 0.1, "ascent_epochs": 2},
-        {"recipe": "official-code", "schedule": {"warmup_epochs": 1}},
-    ),
-    (
-        {"name": "seal", "ascent_scale": 0.1, "ascent_fraction": 0.25},
-        {"recipe": "official-code", "epochs": 6, "schedule": {"warmup_epochs": 3}},
-    ),
-    ({"name": "seal", "ascent_scale": 0.5, "layer_threshold": 8, "ascent_epochs": 2}, {"reset_momentum_at": []}),
-    ({"name": "seal", "ascent_scale": 0.5, "ascent_epochs": 2}, {"reset_momentum_at": ["generation"]}),
-    ({"name": "seal", "ascent_scale": 0.5, "ascent_epochs": 4}, {"schedule": {"scope": "run"}}),
-    ({"name": "seal", "ascent_scale": 0.5, "ascent_epochs": 2, "variant": "freeze"}, {}),
-    ({"name": "seal", "ascent_scale": 0.5, "ascent_epochs": 2, "variant": "freeze"}, {"reset_momentum_at": []}),
-    ({"name": "seal", "ascent_scale": 0.5, "variant": "reinit"}, {}),
-    ({"name": "seal", "ascent_scale": 0.1, "variant": "reverse"}, {}),
-    ({"name": "seal", "ascent_scale": 0.1, "variant": "reverse", "reverse_output_layer": False}, {}),
-    ({"name": "ke"}, {}),
-    ({"name": "ke", "split": "kels", "split_rate": 0.8}, {}),
-    ({"name": "ke", "split": "wels", "split_rate": 0.8}, {}),
-    ({"name": "ke", "split": "wels", "redraw_mask": True}, {}),
-    ({"name": "imp"}, {}),
-    ({"name": "imp", "ranking": "global", "rate": 0.5}, {}),
-    ({"name": "imp", "rewind_epoch": 2, "output_rate": 0.3}, {"reset_momentum_at": []}),
-    ({"name": "sa-gd", "temperature": 1.0}, {}),
-    ({"name": "sa-gd", "temperature": 2.0, "annealing": "double", "sigma": 0.5, "most_ascent": 0.6}, {}),
-    ({"name": "born-again"}, {}),
-    ({"name": "born-again", "label_weight": 0.0}, {}),
-    ({"name": "tolerant-teacher"}, {}),
-    ({"name": "tolerant-teacher", "patriarch_label_weight": 0.3, "similar_classes": 3, "label_weight": 0.2}, {}),
-    ({"name": "self-distillation"}, {}),
-    ({"name": "self-distillation", "teacher_weight": 0.9, "temperature": 2.0}, {}),
-]
-
-
-def case_label(case: tuple[dict[str, Any], dict[str, Any]]) -> str:
-    method, train = case
-    return " ".join([label(method), *(f"{key}={value}" for key, value in train.items())])
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    print(f"{'max loss error':>14}  {'max weight error':>16}  method")
-    for case in CASES:
-        found = error(trained(*case), Reference(*case).train())
-        print(f"{found.loss:14.1e}  {found.weight:16.1e}  {case_label(case)}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

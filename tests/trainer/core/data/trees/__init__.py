@@ -1,0 +1,50 @@
+"""Small trees in the true format of every data set, with the traps that the real ones have. Each takes milliseconds to make."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.trainer.core.data.trees.cifar import cifar10, cifar100, python2_pickle
+from tests.trainer.core.data.trees.few_shot import chestx, cropdisease, eurosat, isic2018
+from tests.trainer.core.data.trees.folders import folder, tiny_imagenet
+from tests.trainer.core.data.trees.listed import aircraft, cells, cub200, dog_list, dogs, flowers102, mit67
+from tests.trainer.core.data.trees.tree import Tree, image, pixels
+
+BUILDERS: dict[str, Callable[[Path], Tree]] = {
+    "tiny-imagenet": tiny_imagenet,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "flowers102": flowers102,
+    "cub200": cub200,
+    "aircraft": aircraft,
+    "mit67": mit67,
+    "dogs": dogs,
+    "chestx": chestx,
+    "isic2018": isic2018,
+    "eurosat": eurosat,
+    "cropdisease": cropdisease,
+    "folder": folder,
+}
+"""By data set, in the layout that its authors distribute."""
+
+__all__ = [
+    "BUILDERS",
+    "Tree",
+    "aircraft",
+    "cells",
+    "chestx",
+    "cifar10",
+    "cifar100",
+    "cropdisease",
+    "cub200",
+    "dog_list",
+    "dogs",
+    "eurosat",
+    "flowers102",
+    "folder",
+    "image",
+    "isic2018",
+    "mit67",
+    "pixels",
+    "python2_pickle",
+    "tiny_imagenet",
+]

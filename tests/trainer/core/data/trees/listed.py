@@ -1,0 +1,267 @@
+"""Trees whose classes and splits stand in files: lists, tables and MATLAB arrays."""
+
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from tests.trainer.core.data.trees.tree import Tree, image, text
+
+
+def flowers102(path: Path, layout: str = "official") -> Tree:
+    """Traps: ids from 1 in uint8 and uint16 arrays, in no order, classes up to 102. Layouts: torchvision, ke, llf too."""
+    from trainer.core.data.sources.flowers102 import NAMES
+
+    labels = [77, 1, 102, 1, 77, 2, 102, 1]
+    ids = {"train": [8, 3], "val": [1, 2], "test": [7, 4, 5, 6]}
+    base = path / {"torchvision": "flowers-102", "ke": "flower102", "llf": "Flower102"}.get(layout, "")
+    item = "jpg/image_{:05}.jpg".format
+    if layout == "llf":
+        for number, (split, label) in enumerate((split, label) for split in ids for label in ("102", "001", "077")):
+            image(base / split / label / f"image_{number:05}.jpg")
+        return Tree(
+            root=path,
+            own=base,
+            classes=("001", "077", "102"),
+            counts={"train": 3, "val": 3, "test": 3},
+            labels={("train", "train/102/image_00000.jpg"): 2, ("test", "test/077/image_00008.jpg"): 1},
+        )
+    for number in range(1, 9):
+        image(base / item(number), "PNG" if number in (3, 7) else "JPEG")
+    if layout == "ke":
+        for file, split in (("trn", "train"), ("val", "val"), ("tst", "test")):
+            # KE's classes are those of its training list, so every class is in it here.
+            chosen = [8, 3, 6, 1] if split == "train" else {"val": [2], "test": [7, 4, 5]}[split]
+            rows = "".join(f"image_{number:05}.jpg,{labels[number - 1]}\n" for number in chosen)
+            text(base / "lists" / f"{file}.csv", f"file_name,label\n{rows}")
+        return Tree(
+            root=path,
+            own=base,
+            classes=("1", "2", "77", "102"),
+            counts={"train": 4, "val": 1, "test": 3},
+            labels={("train", item(3)): 3, ("val", item(2)): 0, ("test", item(5)): 2},
+        )
+    scipy.io.savemat(base / "imagelabels.mat", {"labels": np.array([labels], np.uint8)})
+    arrays = {
+        key: np.array([ids[split]], np.uint16)
+        for split, key in (("train", "trnid"), ("val", "valid"), ("test", "tstid"))
+    }
+    scipy.io.savemat(base / "setid.mat", arrays)
+    return Tree(
+        root=path,
+        own=base,
+        classes=NAMES,
+        counts={"train": 2, "val": 2, "test": 4},
+        labels={
+            ("train", item(8)): 0,
+            ("train", item(3)): 101,
+            ("val", item(1)): 76,
+            ("test", item(6)): 1,
+        },
+        lossless=(item(3), item(7)),
+    )
+
+
+def cub200(path: Path, layout: str = "official") -> Tree:
+    """Traps: image ids in another order than paths, class names and files in different case, a grey image, attributes.txt."""
+    names = ("001.Black_footed_Albatross", "002.Laysan_Albatross", "010.Red_winged_Blackbird")
+    if layout == "folders":
+        base = path / "CUB200"
+        for name in names:
+            for split, count in (("train", 2), ("test", 1)):
+                for number in range(count):
+                    image(base / split / name / f"{name[4:].title()}_{split}_{number:04}.jpg")
+        return Tree(
+            root=path,
+            own=base,
+            classes=names,
+            counts={"train": 6, "test": 3},
+            labels={("train", "train/010.Red_winged_Blackbird/Red_Winged_Blackbird_train_0001.jpg"): 2},
+        )
+    base = path / "CUB_200_2011"
+    class_ids = {"001.Black_footed_Albatross": 1, "002.Laysan_Albatross": 2, "010.Red_winged_Blackbird": 10}
+    rows = [
+        (1, "010.Red_winged_Blackbird/Red_Winged_Blackbird_0046_18.jpg", 1),
+        (2, "001.Black_footed_Albatross/Black_Footed_Albatross_0009_34.jpg", 0),
+        (3, "001.Black_footed_Albatross/Black_Footed_Albatross_0002_55.jpg", 1),
+        (11, "002.Laysan_Albatross/Laysan_Albatross_0070_788.jpg", 1),
+        (20, "002.Laysan_Albatross/Laysan_Albatross_0001_545.jpg", 0),
+        (4, "010.Red_winged_Blackbird/Red_Winged_Blackbird_0001_42.jpg", 0),
+    ]
+    for number, file, _ in rows:
+        image(base / "images" / file, "PNG" if number in (1, 2) else "JPEG", "L" if number == 11 else "RGB")
+    text(base / "images.txt", "".join(f"{number} {file}\n" for number, file, _ in rows))
+    labels = "".join(f"{number} {class_ids[file.split('/')[0]]}\n" for number, file, _ in reversed(rows))
+    text(base / "image_class_labels.txt", labels)
+    text(base / "train_test_split.txt", "".join(f"{number} {train}\n" for number, _, train in rows))
+    text(base / "classes.txt", "10 010.Red_winged_Blackbird\n1 001.Black_footed_Albatross\n2 002.Laysan_Albatross\n")
+    text(base / "bounding_boxes.txt", "1 60.0 27.0 325.0 304.0\n")
+    text(path / "attributes.txt", "1 has_bill_shape::curved_(up_or_down)\n")
+    return Tree(
+        root=path,
+        own=base,
+        classes=names,
+        counts={"train": 3, "test": 3},
+        labels={
+            ("train", f"images/{rows[0][1]}"): 2,
+            ("train", f"images/{rows[3][1]}"): 1,
+            ("test", f"images/{rows[1][1]}"): 0,
+        },
+        lossless=(f"images/{rows[0][1]}", f"images/{rows[1][1]}"),
+        modes={f"images/{rows[3][1]}": "L"},
+    )
+
+
+def aircraft(path: Path, layout: str = "official") -> Tree:
+    """Traps: variants with a slash or a space, in no sorted order, lists of other levels, trainval. Layouts: ke and llf too."""
+    variants = ("F/A-18", "707-320", "Gulfstream IV", "A380")
+    images = {
+        "train": [("1025794", 1), ("0034309", 0), ("2170315", 2), ("0056978", 3)],
+        "val": [("1340192", 2), ("1236289", 0)],
+        "test": [("0062781", 3), ("1514522", 2), ("0063932", 0)],
+    }
+    if layout == "llf":
+        base = path / "Aircrafts"
+        for split in images:
+            for count, variant in enumerate(variants):
+                image(base / split / variant.replace("/", "_") / f"{count:07}.jpg")
+        labels = {("test", "test/F_A-18/0000000.jpg"): 2, ("train", "train/707-320/0000001.jpg"): 0}
+        counts = {"train": 4, "val": 4, "test": 4}
+        return Tree(path, base, ("707-320", "A380", "F_A-18", "Gulfstream IV"), counts, labels)
+    base = path / ("" if layout == "ke" else "fgvc-aircraft-2013b/data")
+    item = "images/{}.jpg".format
+    for rows in images.values():
+        for number, _ in rows:
+            image(base / item(number), "PNG" if number == "1025794" else "JPEG")
+    counts = {split: len(rows) for split, rows in images.items()}
+    if layout == "ke":
+        for file, split in (("trn", "train"), ("val", "val"), ("tst", "test")):
+            rows_text = "".join(f"{number}.jpg,{variants[variant]}\n" for number, variant in images[split])
+            text(base / "lists" / f"{file}.csv", f"file_name,label\n{rows_text}")
+        labels = {("test", item("0063932")): 2, ("train", item("1025794")): 0}
+        return Tree(path, base, tuple(sorted(variants)), counts, labels)
+    for split, rows in {**images, "trainval": images["train"] + images["val"]}.items():
+        text(base / f"images_variant_{split}.txt", "".join(f"{number} {variants[v]}\n" for number, v in rows))
+        text(base / f"images_family_{split}.txt", "".join(f"{number} Boeing 707\n" for number, _ in rows))
+    text(base / "variants.txt", "".join(f"{each}\n" for each in variants))
+    text(base / "families.txt", "Boeing 707\n")
+    text(base / "images_box.txt", "1025794 3 144 998 431\n")
+    return Tree(
+        root=path,
+        own=path / "fgvc-aircraft-2013b",
+        classes=variants,
+        counts=counts,
+        labels={
+            ("train", item("0034309")): 0,
+            ("train", item("2170315")): 2,
+            ("val", item("1340192")): 2,
+            ("test", item("0062781")): 3,
+        },
+        lossless=(item("1025794"),),
+    )
+
+
+def mit67(path: Path, layout: str = "official") -> Tree:
+    """Traps: an apostrophe, a GIF and a grey image called .jpg, an image in no list, no newline at the end of a list.
+
+    `nested` is Kaggle's copy, `folders` LLF's tree.
+    """
+    listed = {
+        "train": [
+            "gameroom/bt_132294gameroom2.jpg",
+            "airport_inside/airport_inside_0002.jpg",
+            "bar/joe's bar & grill.jpg",
+        ],
+        "test": ["bar/bar_0421.jpg", "gameroom/gameroom_04.jpg", "airport_inside/airport_inside_0001.jpg"],
+    }
+    if layout == "folders":
+        base = path / "MIT67"
+        for split, files in listed.items():
+            for file in files:
+                image(base / split / file)
+        labels = {("test", "test/bar/bar_0421.jpg"): 1}
+        return Tree(path, base, ("airport_inside", "bar", "gameroom"), {"train": 3, "test": 3}, labels)
+    inner = "indoorCVPR_09/Images" if layout == "nested" else "Images"
+    for files in listed.values():
+        for file in files:
+            form = {"gameroom_04.jpg": "GIF", "bt_132294gameroom2.jpg": "PNG"}.get(file.split("/")[1], "JPEG")
+            image(path / inner / file, form, "L" if file.endswith("0421.jpg") else "RGB")
+    image(path / inner / "bar" / "bar_0999.jpg")
+    text(path / "TrainImages.txt", "\n".join(listed["train"]))
+    text(path / "TestImages.txt", "\r\n".join(listed["test"]) + "\r\n")
+    return Tree(
+        root=path,
+        own=path,
+        classes=("airport_inside", "bar", "gameroom"),
+        counts={"train": 3, "test": 3},
+        labels={
+            ("train", f"{inner}/gameroom/bt_132294gameroom2.jpg"): 2,
+            ("train", f"{inner}/bar/joe's bar & grill.jpg"): 1,
+            ("test", f"{inner}/airport_inside/airport_inside_0001.jpg"): 0,
+        },
+        absent=("bar_0999.jpg",),
+        lossless=(f"{inner}/gameroom/bt_132294gameroom2.jpg",),
+        modes={f"{inner}/gameroom/gameroom_04.jpg": "P", f"{inner}/bar/bar_0421.jpg": "L"},
+    )
+
+
+def cells(values: list[str]) -> np.ndarray:
+    """A column of strings as a MATLAB cell array."""
+    column = np.empty((len(values), 1), object)
+    column[:, 0] = values
+    return column
+
+
+def dogs(path: Path, layout: str = "official") -> Tree:
+    """Traps: strings in cells, labels as doubles, a breed with a hyphen, two of Tiny-ImageNet. Layouts: lists, folders."""
+    breeds = {
+        1: "n02085620-Chihuahua",
+        4: "n02086240-Shih-Tzu",
+        56: "n02099601-golden_retriever",
+        120: "n02113799-poodle",
+    }
+    listed = {"train": [(56, 10), (1, 5927), (4, 7), (120, 3)], "test": [(120, 489), (1, 10074), (4, 57)]}
+
+    def file(label: int, number: int) -> str:
+        return f"{breeds[label]}/{breeds[label][:9]}_{number}.jpg"
+
+    if layout == "folders":
+        base = path / "Dog120"
+        for split, rows in listed.items():
+            for label, number in rows:
+                image(base / split / file(label, number))
+        image(base / "test" / file(56, 77))
+        labels = {("train", f"train/{file(4, 7)}"): 1}
+        return Tree(
+            path, base, ("Chihuahua", "Shih-Tzu", "golden_retriever", "poodle"), {"train": 4, "test": 4}, labels
+        )
+    for rows in listed.values():
+        for label, number in rows:
+            image(path / "Images" / file(label, number), "PNG" if number == 10 else "JPEG")
+    text(path / "Annotation" / breeds[1] / f"{breeds[1][:9]}_10074", "<annotation/>\n")
+    lists = path / ("lists" if layout == "lists" else "")
+    lists.mkdir(exist_ok=True)
+    for name, rows in (*listed.items(), ("file", [row for each in listed.values() for row in each])):
+        dog_list(lists / f"{name}_list.mat", [(file(label, number), label) for label, number in rows])
+    return Tree(
+        root=path,
+        own=path,
+        classes=("Chihuahua", "Shih-Tzu", "golden_retriever", "poodle"),
+        counts={"train": 4, "test": 3},
+        labels={
+            ("train", f"Images/{file(56, 10)}"): 2,
+            ("train", f"Images/{file(4, 7)}"): 1,
+            ("test", f"Images/{file(120, 489)}"): 3,
+        },
+        lossless=(f"Images/{file(56, 10)}",),
+    )
+
+
+def dog_list(path: Path, rows: list[tuple[str, int]]) -> None:
+    files = [file for file, _ in rows]
+    arrays = {
+        "file_list": cells(files),
+        "annotation_list": cells([file.removesuffix(".jpg") for file in files]),
+        "labels": np.array([[float(label)] for _, label in rows]),
+    }
+    scipy.io.savemat(path, arrays)
