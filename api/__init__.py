@@ -1,1 +1,1 @@
-"""The HTTP API, its Python client and the command `relearn`."""
+"""The HTTP API, its Python client, and the command `relearn`."""

@@ -1,4 +1,4 @@
-"""`python -m api`: the API server alone, as a container runs it."""
+"""`python -m api` runs the API server alone, for example in a container."""
 
 import argparse
 import sys
@@ -11,10 +11,10 @@ from api.settings import ApiSettings
 
 
 def main() -> int:
-    """Serves until it is told to end; 2 for settings that are wrong."""
-    parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    """Serves until the process is stopped. Returns 2 if the settings are invalid."""
+    parser = argparse.ArgumentParser(prog="python -m api", description="Run the relearn API server.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default 8000)")
     options = parser.parse_args()
     try:
         settings = ApiSettings.from_environment()
@@ -23,7 +23,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     uvicorn.run(
-        create_app(settings), host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=3
+        create_app(settings),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        timeout_graceful_shutdown=3,
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""The FastAPI application: routes, problem documents, and the supervisor that runs beside them."""
+"""The FastAPI application: its routes, its problem documents, and the supervisor that runs beside them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import problems
+from api import posted, problems
 from api.auth import require_token
 from api.routes import capsules, catalogue, experiments, gc, plans, presets, reports
 from api.settings import ApiSettings
@@ -19,7 +19,10 @@ from orchestrator.supervisor import Executor, Supervisor
 
 
 def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastAPI:
-    """The application of one installation; `executor` is where attempts run, by default the Ray cluster of the settings."""
+    """Returns the application of one installation.
+
+    Attempts at experiments run on `executor`; the default is the Ray cluster of the settings.
+    """
     service = settings.service
     service.home.mkdir(parents=True, exist_ok=True)
 
@@ -29,8 +32,7 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
         supervisor = Supervisor(
             store, executor or Cluster(service.ray_address), service.tracking_uri, service.max_running
         )
-        app.state.store, app.state.supervisor, app.state.home = store, supervisor, service.home
-        app.state.service = service
+        app.state.store, app.state.supervisor, app.state.service = store, supervisor, service
         supervisor.start()
         yield
         supervisor.end()
@@ -60,13 +62,13 @@ def create_app(settings: ApiSettings, executor: Executor | None = None) -> FastA
 
     @app.get("/healthz", tags=["service"])
     def healthz(request: Request) -> dict[str, Any]:
-        """That the API, its database and its supervisor are up, and where the dashboards are."""
+        """Reports whether the API, its database and its supervisor are up, and the addresses of the dashboards."""
         request.app.state.store.experiments(limit=1)
         return {"status": "ok", "supervisor": request.app.state.supervisor.alive, "links": settings.links}
 
     def description() -> dict[str, Any]:
         document = FastAPI.openapi(app)
-        document["components"]["schemas"].update(experiments.SPEC_PARTS)
+        document["components"]["schemas"].update(posted.SPEC_PARTS)
         return document
 
     app.openapi = description  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -1,4 +1,7 @@
-"""A bearer token for every request, where one is configured (RELEARN_TOKEN). Needed to listen anywhere but on loopback."""
+"""Authentication: every request needs the bearer token RELEARN_TOKEN if one is set.
+
+A token is required to listen on any address other than loopback.
+"""
 
 import hmac
 import ipaddress
@@ -8,19 +11,24 @@ from fastapi import Request
 from api.problems import ApiProblem
 
 OPEN = ("/healthz",)
+"""Paths that need no token."""
 
 
 def require_token(expected: str | None, request: Request) -> None:
-    """Raises ApiProblem 401 unless the request carries the configured token."""
+    """Checks the request's bearer token; without a configured token every request passes.
+
+    Raises ApiProblem (401) if the token is missing or wrong.
+    """
     if expected is None or request.url.path in OPEN:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), expected.encode()):
-        raise ApiProblem(401, "UNAUTHENTICATED", "Not authenticated", "send Authorization: Bearer <RELEARN_TOKEN>")
+        detail = "send the header Authorization: Bearer <RELEARN_TOKEN>"
+        raise ApiProblem(401, "UNAUTHENTICATED", "Not authenticated", detail)
 
 
 def check_bind(host: str, token: str | None) -> None:
-    """Raises ValueError for listening beyond this machine without a token."""
+    """Raises ValueError if `host` can be reached from other machines and no token is set."""
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:

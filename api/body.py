@@ -1,35 +1,40 @@
-"""A request body as JSON, strictly: one that is not plain, finite, unambiguous JSON is refused before it is read further."""
+"""Request bodies as strict JSON: what is not plain, finite, unambiguous JSON is refused."""
 
 import json
 from typing import Any, NoReturn
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 
 from api.problems import ApiProblem
-from orchestrator.problems import InvalidSpec
 
 MAX_BYTES = 256 * 1024
+"""The largest spec, in bytes."""
 MAX_DEPTH = 32
+"""The deepest nesting of objects and arrays."""
 
 
-async def read(request: Request, most: int = MAX_BYTES) -> bytes:
-    """The body. Raises ApiProblem (413) as soon as it has more than `most` bytes."""
+async def read(request: Request, limit: int) -> bytes:
+    """Returns the body. Raises ApiProblem (413) as soon as it exceeds `limit` bytes."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > most:
-            raise too_large(most)
+        if size > limit:
+            raise too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def too_large(most: int) -> ApiProblem:
-    return ApiProblem(413, "BODY_TOO_LARGE", "Body too large", f"it has at most {most} bytes")
+def too_large(limit: int) -> ApiProblem:
+    """The problem (413) of a body with more than `limit` bytes."""
+    return ApiProblem(413, "BODY_TOO_LARGE", "Body too large", f"the body may have at most {limit} bytes")
 
 
 def parse(raw: bytes) -> Any:
-    """`raw` as JSON. Raises ApiProblem for bad UTF-8, NaN, repeated names, lone surrogates, and nesting beyond MAX_DEPTH."""
+    """Returns the JSON value of `raw`.
+
+    Raises ApiProblem (400) for what is not JSON, and also for invalid UTF-8, NaN and infinity, a name that is repeated
+    in one object, lone surrogates, and nesting deeper than MAX_DEPTH.
+    """
     try:
         text = raw.decode()
         if _depth(text) > MAX_DEPTH:
@@ -51,7 +56,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"{name!r} stands twice in one object")
+            raise ValueError(f"{name!r} appears twice in one object")
         found[name] = value
     return found
 
@@ -68,6 +73,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _depth(text: str) -> int:
+    """The deepest nesting of the JSON `text`, found without recursion."""
     depth = deepest = 0
     in_string = escaped = False
     for character in text:
@@ -82,18 +88,3 @@ def _depth(text: str) -> int:
         elif character in "]}":
             depth -= 1
     return deepest
-
-
-async def read_posted(request: Request, capsule_bytes: int) -> tuple[Any, bytes]:
-    """A spec or a capsule, parsed, and its bytes; a capsule may have `capsule_bytes` of them. Raises ApiProblem (413, 400)."""
-    raw = await read(request, capsule_bytes)
-    if len(raw) > MAX_BYTES and b'"relearn_capsule"' not in raw:
-        raise too_large(MAX_BYTES)
-    return await run_in_threadpool(parse, raw), raw
-
-
-def invalid_spec(error: InvalidSpec) -> ApiProblem:
-    """Every problem of a spec that was posted."""
-    problems = [problem.as_json() for problem in error.problems]
-    detail = f"{len(problems)} problem(s) found; nothing was stored"
-    return ApiProblem(422, "INVALID_SPEC", "The experiment's spec is invalid", detail, problems)

@@ -1,4 +1,4 @@
-"""The Python client: everything the command line does goes through it."""
+"""The Python client of the HTTP API; the command line uses it for everything that needs a server."""
 
 import json
 import os
@@ -10,12 +10,13 @@ from typing import Any, Self
 
 import httpx
 
+from orchestrator.states import TERMINAL
+
 DEFAULT_URL = "http://127.0.0.1:8000"
-TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
-class Refused(Exception):  # noqa: N818  what the server did
-    """The server answered with a problem document; the message lists every problem it names."""
+class Refused(Exception):  # noqa: N818  names what the server did
+    """A request was refused with a problem document; the message lists every problem in it."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         lines = [f"{document.get('title', 'Error')}: {document.get('detail', '')}"]
@@ -27,7 +28,7 @@ class Refused(Exception):  # noqa: N818  what the server did
 
 
 def address() -> str:
-    """RELEARN_URL, else what a running `relearn up` wrote into the home folder, else the default."""
+    """Returns the server's URL: RELEARN_URL, or what `relearn up` wrote to the home folder, or the default."""
     if url := os.environ.get("RELEARN_URL"):
         return url
     try:
@@ -38,7 +39,11 @@ def address() -> str:
 
 
 class Client:
-    """A relearn server. Methods raise Refused for its problem documents and httpx.TransportError where it is away."""
+    """A connection to a relearn server.
+
+    Every method raises Refused if the server answers with a problem document, and httpx.TransportError if it does not
+    answer.
+    """
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         token = token or os.environ.get("RELEARN_TOKEN")
@@ -56,77 +61,86 @@ class Client:
         self._http.close()
 
     def submit(self, spec: dict[str, Any]) -> dict[str, Any]:
-        """Posts an experiment; a lost answer cannot make it run twice."""
+        """Posts a spec or a capsule and returns the new experiment with its plan.
+
+        A request that is delivered twice starts one experiment.
+        """
         return self._call("POST", "/experiments", json=spec, headers={"Idempotency-Key": secrets.token_hex(16)})
 
     def plan(self, spec: dict[str, Any], measure: bool = False) -> dict[str, Any]:
-        """What posting `spec` would do, share and cost; with `measure`, after timing a few steps on the cluster."""
+        """Returns what posting `spec` would train, share and cost; `measure` first times a few steps on the cluster."""
         timeout_s = 300 if measure else 60
         return self._call("POST", "/experiments/plan", json=spec, params={"measure": measure}, timeout=timeout_s)
 
     def experiments(self) -> list[dict[str, Any]]:
-        """The newest experiments."""
+        """Returns the newest experiments."""
         return self._items("/experiments")
 
     def experiment(self, identity: str) -> dict[str, Any]:
-        """State and progress."""
+        """Returns the state and progress of an experiment."""
         return self._call("GET", f"/experiments/{identity}")
 
     def results(self, identity: str) -> list[dict[str, Any]]:
-        """Tidy result rows."""
+        """Returns the results of an experiment so far, as tidy rows."""
         rows: list[dict[str, Any]] = self._call("GET", f"/experiments/{identity}/results")["rows"]
         return rows
 
     def report(self, identities: list[str], format: str = "html") -> str:
-        """The report of an experiment, or of several as one: html, markdown, latex, csv or json."""
+        """Returns the report of one or several experiments as html, markdown, latex, csv or json."""
         answer = self._http.get("/report", params={"experiment": identities, "format": format})
         if answer.is_error:
             raise Refused(_document(answer))
         return answer.text
 
     def cancel(self, identity: str) -> dict[str, Any]:
-        """Asks the experiment to end."""
+        """Cancels an experiment and returns its state."""
         return self._call("POST", f"/experiments/{identity}/cancel")
 
     def clean(self, delete: bool = False, grace_days: float = 7, experiment: str | None = None) -> dict[str, Any]:
-        """What nobody needs any more, removed if `delete`."""
-        asked = {"delete": delete, "grace_days": grace_days, "experiment": experiment}
-        return self._call("POST", "/gc", json=asked, timeout=None)
+        """Returns the checkpoints and folders that are no longer needed, and removes them if `delete` is true.
+
+        Everything younger than `grace_days` is kept. With `experiment`, only its nodes are considered.
+        """
+        request = {"delete": delete, "grace_days": grace_days, "experiment": experiment}
+        return self._call("POST", "/gc", json=request, timeout=None)
 
     def capsule(self, identity: str) -> dict[str, Any]:
-        """The experiment as one document that can be posted again."""
+        """Returns an experiment as one document, which `submit` accepts."""
         return self._call("GET", f"/experiments/{identity}/capsule")
 
     def verdict(self, identity: str) -> dict[str, Any]:
-        """How an experiment that was posted as a capsule compares with it."""
+        """Compares an experiment with the capsule it was posted as."""
         return self._call("GET", f"/experiments/{identity}/verdict")
 
     def methods(self) -> list[dict[str, Any]]:
-        """What a spec may name as a method on the server, each with its JSON schema."""
+        """Returns the methods that a spec may name on the server, each with its JSON schema."""
         return self._items("/methods")
 
     def evaluators(self) -> list[dict[str, Any]]:
-        """The same of evaluators."""
+        """Returns the evaluators that a spec may name on the server, each with its JSON schema."""
         return self._items("/evaluators")
 
     def models(self) -> list[dict[str, Any]]:
-        """The same of models."""
+        """Returns the networks that a spec may name on the server, each with its JSON schema."""
         return self._items("/models")
 
     def presets(self) -> list[dict[str, Any]]:
-        """The experiments to start from."""
+        """Returns the presets, which are experiments to start from."""
         return self._items("/presets")
 
     def preset(self, name: str) -> dict[str, Any]:
-        """One of them by name, such as digits/table-2, with its spec."""
+        """Returns the preset `name`, such as digits/table-2, with its spec."""
         return self._call("GET", f"/presets/{name}")
 
     def health(self) -> dict[str, Any]:
-        """That the server is up, and the links it knows."""
+        """Returns the health of the server and the addresses of its dashboards."""
         return self._call("GET", "/healthz")
 
     def watch(self, identity: str, every_s: float = 1.0) -> Iterator[dict[str, Any]]:
-        """The experiment's view again and again, until it has ended; a server that is away for a while is waited for."""
+        """Yields the state and progress of an experiment every `every_s` seconds until it has ended.
+
+        While the server does not answer, the method keeps trying.
+        """
         while True:
             try:
                 view = self.experiment(identity)
@@ -151,7 +165,7 @@ class Client:
 
 
 def _document(answer: httpx.Response) -> dict[str, Any]:
-    """The answer's JSON. Raises Refused where it has none."""
+    """Returns the JSON of `answer`. Raises Refused if it is not JSON."""
     try:
         document: dict[str, Any] = answer.json()
         return document

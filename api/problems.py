@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents; the body never echoes a stack trace."""
+"""Errors as problem documents (RFC 9457). No answer contains a stack trace."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 
 class ApiProblem(Exception):  # noqa: N818  RFC 9457's word
-    """An answer that is not a success: `code` is stable, `detail` is for people."""
+    """An answer that is not a success: programs read the stable `code`, people read `detail`."""
 
     def __init__(
         self, status: int, code: str, title: str, detail: str, errors: list[dict[str, Any]] | None = None
@@ -19,11 +19,12 @@ class ApiProblem(Exception):  # noqa: N818  RFC 9457's word
 
 
 def not_found(what: str) -> ApiProblem:
-    return ApiProblem(404, "NOT_FOUND", "Not found", f"{what} does not exist; GET /experiments lists those that do")
+    """The problem (404) of an experiment that does not exist; `what` names it."""
+    return ApiProblem(404, "NOT_FOUND", "Not found", f"{what} does not exist; GET /experiments lists the existing ones")
 
 
 async def answer(request: Request, problem: Exception) -> JSONResponse:
-    """The problem document of an ApiProblem."""
+    """Returns the problem document of an ApiProblem."""
     assert isinstance(problem, ApiProblem)
     body = {
         "type": f"/docs/problems#{problem.code.lower().replace('_', '-')}",
@@ -39,7 +40,7 @@ async def answer(request: Request, problem: Exception) -> JSONResponse:
 
 
 async def answer_http(request: Request, error: Exception) -> JSONResponse:
-    """The problem document of what the framework itself refuses (no such route, method not allowed)."""
+    """Returns the problem document of a request that the framework refuses (no such route, method not allowed)."""
     assert isinstance(error, HTTPException)
     problem = ApiProblem(error.status_code, "HTTP_ERROR", str(error.detail), str(error.detail))
     document = await answer(request, problem)
@@ -48,13 +49,19 @@ async def answer_http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
-    """The problem document of a query or path parameter that does not fit."""
+    """Returns the problem document of an invalid query, path or header parameter."""
     assert isinstance(error, RequestValidationError)
     errors = [{"parameter": str(each["loc"][-1]), "message": str(each["msg"])} for each in error.errors()]
-    problem = ApiProblem(422, "INVALID_PARAMETER", "Invalid parameter", f"{len(errors)} problem(s) found", errors)
+    problem = ApiProblem(
+        422,
+        "INVALID_PARAMETER",
+        "Invalid parameter",
+        f"{len(errors)} problem(s) found",
+        errors,
+    )
     return await answer(request, problem)
 
 
 async def answer_unexpected(request: Request, error: Exception) -> JSONResponse:
-    """The problem document of our own mistake; the log has the trace."""
-    return await answer(request, ApiProblem(500, "INTERNAL", "Internal error", "The server's log says more."))
+    """Returns the problem document of an unexpected error; the server's log has the traceback."""
+    return await answer(request, ApiProblem(500, "INTERNAL", "Internal error", "The server's log has the details."))

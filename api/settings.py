@@ -1,4 +1,4 @@
-"""The API server's own settings, from RELEARN_* environment variables."""
+"""Settings of the API server, from RELEARN_* environment variables."""
 
 import os
 from dataclasses import dataclass
@@ -8,15 +8,19 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """`links` are the addresses that a person may open, told by GET /healthz."""
+    """What the API server needs beside the settings of the installation (`service`)."""
 
     service: Settings
     token: str | None
+    """The bearer token of every request; None if requests need none."""
     allowed_hosts: tuple[str, ...]
+    """The values of the Host header that are served."""
     links: dict[str, str]
+    """The addresses of the dashboards as a browser reaches them; GET /healthz returns them."""
 
     @staticmethod
     def from_environment() -> "ApiSettings":
+        """Reads the environment. Raises ValueError for an invalid value."""
         service = Settings.from_environment()
         hosts = os.environ.get("RELEARN_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
         links = {

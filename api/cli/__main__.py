@@ -1,6 +1,7 @@
 """The command `relearn`.
 
-`up` and `run` start the parts; what is about methods and evaluators needs none of them; all else uses only the API.
+`up` and `run` start Ray, MLflow and the API on this machine. The commands about methods, evaluators, presets, data sets
+and episodes need no server. All other commands use only the HTTP API.
 """
 
 import argparse
@@ -14,7 +15,11 @@ from api.client import Refused
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 for success, 1 when an experiment or the service failed, 2 when the request was wrong."""
+    """Runs a command and returns its exit code.
+
+    0 means success, 1 that an experiment or the service failed, 2 that the request was wrong, 3 that data is missing or
+    damaged, and 130 that the user pressed Ctrl-C.
+    """
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:

@@ -1,4 +1,4 @@
-"""`relearn capsule export | check`: experiments that are done again elsewhere."""
+"""`relearn capsule export | check`: an experiment as one file, run again elsewhere and compared."""
 
 import argparse
 import json
@@ -22,16 +22,16 @@ from orchestrator.settings import Settings
 
 def add(commands: Any) -> None:
     """Adds the commands to those of `relearn`."""
-    capsule = commands.add_parser("capsule", help="an experiment as one file that can be done again and compared")
+    capsule = commands.add_parser("capsule", help="export an experiment as one file; run such a file again and compare")
     parts = capsule.add_subparsers(required=True, metavar="COMMAND")
     export = parts.add_parser("export", help="write an experiment's capsule")
     export.add_argument("experiment")
-    export.add_argument("--out", type=Path, metavar="FILE", help="not given: EXPERIMENT.capsule.json")
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: EXPERIMENT.capsule.json")
     export.set_defaults(command=_export)
-    check = parts.add_parser("check", help="do a capsule's experiment again, or compare it with one that was done")
+    check = parts.add_parser("check", help="run the experiment of a capsule again and compare")
     check.add_argument("file", type=Path)
-    check.add_argument("--against", metavar="EXPERIMENT", help="compare with this experiment and start nothing")
-    check.add_argument("--json", action="store_true")
+    check.add_argument("--against", metavar="EXPERIMENT", help="start nothing and compare with this experiment")
+    check.add_argument("--json", action="store_true", help="print the verdict as JSON")
     check.set_defaults(command=_check)
 
 
@@ -50,24 +50,24 @@ def _export(options: argparse.Namespace, console: Console) -> int:
 
 
 def _check(options: argparse.Namespace, console: Console) -> int:
-    """0 where it came out the same, if within noise."""
+    """Returns 0 if the results are the same, in every bit or within noise, and 1 if they differ."""
     try:
         raw = body.parse(options.file.read_bytes())
     except (OSError, ApiProblem) as error:
         raise Refused({"title": f"{options.file} cannot be read", "detail": str(error)}) from error
     if not isinstance(raw, dict) or "relearn_capsule" not in raw:
-        raise Refused({"title": f"{options.file} is no capsule", "detail": "`relearn capsule export` writes one"})
-    said = _compared(raw, options.against) if options.against else _done_again(raw, console)
+        raise Refused({"title": f"{options.file} is not a capsule", "detail": "`relearn capsule export` writes one"})
+    verdict = _compare(raw, options.against) if options.against else _run_again(raw, console)
     if options.json:
-        print(json.dumps(said, indent=1))
+        print(json.dumps(verdict, indent=1))
     else:
-        _say(said, console)
-    return 0 if said["verdict"].startswith("same") else 1
+        _print_verdict(verdict, console)
+    return 0 if verdict["verdict"].startswith("same") else 1
 
 
-def _compared(raw: dict[str, Any], experiment: str) -> dict[str, Any]:
+def _compare(raw: dict[str, Any], experiment: str) -> dict[str, Any]:
     from orchestrator.problems import InvalidSpec
-    from orchestrator.results.capsule import opened  # loads torch, which the commands that only ask the API do without
+    from orchestrator.results.capsule import opened  # loads torch, which the commands that only call the API do without
     from orchestrator.results.verdict import verdict
 
     with Client() as client:
@@ -75,10 +75,10 @@ def _compared(raw: dict[str, Any], experiment: str) -> dict[str, Any]:
     try:
         return verdict(opened(raw), opened(here))
     except InvalidSpec as error:
-        raise Refused({"title": "Not a capsule as it was exported", "detail": str(error)}) from error
+        raise Refused({"title": "The capsule is not as it was exported", "detail": str(error)}) from error
 
 
-def _done_again(raw: dict[str, Any], console: Console) -> dict[str, Any]:
+def _run_again(raw: dict[str, Any], console: Console) -> dict[str, Any]:
     with _server(console) as client:
         posted = client.submit(raw)
         console.print(f"experiment {posted['id']}")
@@ -88,34 +88,37 @@ def _done_again(raw: dict[str, Any], console: Console) -> dict[str, Any]:
 
 @contextmanager
 def _server(console: Console) -> Iterator[Client]:
-    """A client of the server that RELEARN_URL names, else of the one that runs from the home folder, else of a new one."""
+    """Yields a client of a server.
+
+    The server is the one that RELEARN_URL names, or the one that runs from the home folder, or a new one, which is
+    stopped afterwards.
+    """
     if "RELEARN_URL" in os.environ:
         with Client() as client:
             yield client
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit runs the clean-up, a signal alone does not
     with stack.serving(Settings.from_environment().home, console.print) as (links, _), Client(links["api"]) as client:
         yield client
 
 
-def _say(said: dict[str, Any], console: Console) -> None:
-    console.print(f"[bold]{said['verdict']}[/bold]", highlight=False)
-    counts = said["scores"]
+def _print_verdict(verdict: dict[str, Any], console: Console) -> None:
+    console.print(f"[bold]{verdict['verdict']}[/bold]", highlight=False)
+    counts = verdict["scores"]
     equal = f"{counts['equal']} equal in every bit, {counts['within']} within noise, {counts['outside']} outside"
     console.print(f"{counts['compared']} scores compared: {equal}")
     for rule, count in counts["rules"].items():
-        console.print(f"  {count} by the rule: {rule}")
-    if outside := said["first_outside"]:
+        console.print(f"  {count} decided by the rule: {rule}")
+    if outside := verdict["first_outside"]:
         there, here = (_score(outside[side]) for side in ("there", "here"))
-        console.print(
-            f"first outside: {outside['node']} {outside['metric']}: {there} there, {here} here ({outside['rule']})"
-        )
-    for note in said["notes"]:
+        scores = f"{there} in the capsule, {here} here ({outside['rule']})"
+        console.print(f"first score outside: {outside['node']} {outside['metric']}: {scores}")
+    for note in verdict["notes"]:
         console.print(f"* {note}")
 
 
 def _score(score: dict[str, Any] | None) -> str:
     if score is None or score["value"] is None:
-        return "nothing"
+        return "no value"
     interval = "" if score["low"] is None else f" [{score['low']:.6g}, {score['high']:.6g}]"
     return f"{score['value']:.6g}{interval}"

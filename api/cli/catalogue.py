@@ -1,4 +1,4 @@
-"""`relearn methods`, `evaluators` and `check-method`: what a spec may name on this machine."""
+"""`relearn methods`, `evaluators` and `check-method`: what a spec may name on this machine. They need no server."""
 
 import argparse
 import json
@@ -17,33 +17,33 @@ from orchestrator.settings import Settings
 def add(commands: Any) -> None:
     """Adds the commands to those of `relearn`."""
     for name, function, text in (
-        ("methods", _methods, "the methods that a spec may name on this machine"),
-        ("evaluators", _evaluators, "the evaluators that a spec may name on this machine"),
+        ("methods", _methods, "list the methods that a spec may name on this machine"),
+        ("evaluators", _evaluators, "list the evaluators that a spec may name on this machine"),
     ):
         listing = commands.add_parser(name, help=text, description=text)
-        listing.add_argument("--json", action="store_true", help="with the JSON schema of the settings")
+        listing.add_argument("--json", action="store_true", help="print JSON, with the schema of the settings")
         listing.set_defaults(command=function)
-    text = "try a method on a tiny net; one of another package may be used once it passed"
+    text = "check a method on a tiny network; a method of another package may be used after it has passed"
     check = commands.add_parser("check-method", help=text, description=text)
     check.add_argument("method", metavar="NAME")
     check.set_defaults(command=_check_method)
 
 
 def _methods(options: argparse.Namespace, console: Console) -> int:
-    from orchestrator import catalogue  # loads torch, which the commands that only ask the API do without
+    from orchestrator import catalogue  # loads torch, which the commands that only call the API do without
 
-    return _say_items(
+    return _print_items(
         [entry.as_json() for entry in catalogue.known_methods(Settings.from_environment().home)], options, console
     )
 
 
 def _evaluators(options: argparse.Namespace, console: Console) -> int:
-    from orchestrator import catalogue  # likewise
+    from orchestrator import catalogue  # loads torch, as above
 
-    return _say_items([entry.as_json() for entry in catalogue.known_evaluators()], options, console)
+    return _print_items([entry.as_json() for entry in catalogue.known_evaluators()], options, console)
 
 
-def _say_items(items: list[dict[str, Any]], options: argparse.Namespace, console: Console) -> int:
+def _print_items(items: list[dict[str, Any]], options: argparse.Namespace, console: Console) -> int:
     if options.json:
         print(json.dumps(items, indent=1))
     else:
@@ -52,7 +52,7 @@ def _say_items(items: list[dict[str, Any]], options: argparse.Namespace, console
 
 
 def _check_method(options: argparse.Namespace, console: Console) -> int:
-    from orchestrator import catalogue  # likewise
+    from orchestrator import catalogue  # loads torch, as above
 
     began = time.monotonic()
     try:

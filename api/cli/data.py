@@ -1,4 +1,4 @@
-"""`relearn data list | prepare | verify`: the data sets on this machine. They need no server."""
+"""`relearn data list | prepare | verify`: the data sets on this machine. The commands need no server."""
 
 import argparse
 import hashlib
@@ -15,46 +15,70 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 USAGE, DATA_PROBLEM = 2, 3
+"""Exit codes for wrong usage, and for data that is missing or damaged."""
 
 
 def add(commands: Any) -> None:
     """Adds the commands to those of `relearn`."""
-    data = commands.add_parser("data", help="the data sets: what is known, prepare one, verify one")
+    data = commands.add_parser("data", help="list, prepare and verify data sets")
     parts = data.add_subparsers(required=True, metavar="COMMAND")
-    listing = parts.add_parser("list", help="what is known and what is prepared here")
-    listing.add_argument("--json", action="store_true")
+    listing = parts.add_parser("list", help="list the known data sets and what is prepared here")
+    listing.add_argument("--json", action="store_true", help="print the list as JSON")
     listing.set_defaults(command=_list)
-    pipeline = parts.add_parser("prepare", help="make a data set ready from what its authors distribute")
-    pipeline.add_argument("name", metavar="NAME")
-    pipeline.add_argument(
-        "--from", dest="source", type=Path, required=True, metavar="DIR", help="folder of archives, or unpacked"
+    preparing = parts.add_parser("prepare", help="prepare a data set from the files that its authors distribute")
+    preparing.add_argument("name", metavar="NAME")
+    preparing.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with the archives, or with their unpacked files",
     )
-    pipeline.add_argument("--size", type=int, metavar="PX", help="64 or 224: the recipe of that size")
-    pipeline.add_argument(
-        "--recipe", help="by name, instead of --size: native, train-64, probe-64, probe-224, cdfsl-64, cdfsl-224"
+    preparing.add_argument("--size", type=int, metavar="PX", help="choose the recipe of this image size: 64 or 224")
+    preparing.add_argument(
+        "--recipe",
+        help="choose a recipe by name instead: native, train-64, probe-64, probe-224, cdfsl-64, cdfsl-224",
     )
-    pipeline.add_argument("--on-bad-image", choices=["error", "skip", "repair"], default="error")
-    pipeline.add_argument(
-        "--allow-partial", action="store_true", help="go on with other counts than expected, and say so in results"
+    preparing.add_argument(
+        "--on-bad-image",
+        choices=["error", "skip", "repair"],
+        default="error",
+        help="what to do with an image that cannot be decoded (default error)",
     )
-    pipeline.add_argument("--subset", type=Path, metavar="LIST.csv", help="CD-FSL's 80 %% list (header img_path)")
-    pipeline.add_argument("--tree", help="folder: the name that specs will use (folder:TREE)")
-    pipeline.add_argument("--threads", type=int)
-    pipeline.set_defaults(command=told(_prepare))
-    verify = parts.add_parser("verify", help="read every byte of what is prepared and compare it with its digests")
+    preparing.add_argument(
+        "--allow-partial",
+        action="store_true",
+        help="continue if the number of images is not as expected; results are marked",
+    )
+    preparing.add_argument(
+        "--subset", type=Path, metavar="LIST.csv", help="CD-FSL's list of 80 %% of the images (header img_path)"
+    )
+    preparing.add_argument("--tree", help="for folder: the name that specs will use (folder:TREE)")
+    preparing.add_argument("--threads", type=int, help="threads that decode images")
+    preparing.set_defaults(command=reporting_problems(_prepare))
+    verify = parts.add_parser("verify", help="read every byte of a prepared data set and compare it with its digests")
     verify.add_argument("name", metavar="NAME", help="a data set, or NAME@RECIPE")
-    verify.add_argument("--from", dest="source", type=Path, metavar="DIR", help="decode some images again from here")
-    verify.set_defaults(command=told(_verify))
+    verify.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="DIR",
+        help="also decode some images again from the original files in DIR",
+    )
+    verify.set_defaults(command=reporting_problems(_verify))
 
 
-def told(command: Callable[[argparse.Namespace, Console], int]) -> Callable[[argparse.Namespace, Console], int]:
-    """`command`, whose problems with data or usage become a sentence and an exit code."""
+def reporting_problems(
+    command: Callable[[argparse.Namespace, Console], int],
+) -> Callable[[argparse.Namespace, Console], int]:
+    """Wraps a command so that it prints problems with data or usage to stderr and returns an exit code for them."""
 
     def wrapped(options: argparse.Namespace, console: Console) -> int:
         from trainer.core.data import DataProblem  # loads torch
 
         logging.basicConfig(format="%(message)s")
-        logging.getLogger("relearn.data").setLevel(logging.INFO)  # sizes, waiting for another process
+        logging.getLogger("relearn.data").setLevel(logging.INFO)  # reports sizes, and waiting for another process
         try:
             return command(options, console)
         except DataProblem as problem:
@@ -75,7 +99,8 @@ def _list(options: argparse.Namespace, console: Console) -> int:
     if options.json:
         print(json.dumps(items, indent=1))
         return 0
-    table = Table("data set", "classes", "images", "licence", "get it from", "prepared", box=None)
+    columns = ("data set", "classes", "images", "licence", "source", "prepared")
+    table = Table(*columns, box=None)
     for item in items:
         images = " / ".join(f"{n:,} {split}" for split, n in item["splits"].items())
         source = ("sign-in: " if item["login"] else "") + (item["archives"][0]["url"] if item["archives"] else "")
@@ -93,7 +118,7 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
 
     spec = _spec(options.name, options.tree, options.recipe, options.size)
     recipe = recipes.named(spec.chosen_recipe, options.name)
-    with _bar(console) as tell:
+    with _bar(console) as show_progress:
         manifest = pipeline.prepare(
             spec.folder,
             options.source,
@@ -103,10 +128,10 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
             allow_partial=options.allow_partial,
             subset=options.subset,
             threads=options.threads,
-            progress=tell,
+            progress=show_progress,
         )
-    for noted in manifest.problems:
-        console.print(noted, highlight=False, markup=False)
+    for problem in manifest.problems:
+        console.print(problem, highlight=False, markup=False)
     counts = ", ".join(f"{split.n:,} {name}" for name, split in manifest.splits.items())
     partial = " (PARTIAL)" if manifest.partial else ""
     if options.subset:
@@ -118,15 +143,15 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
 
 
 def _spec(name: str, tree: str | None, recipe: str | None, size: int | None) -> Any:
-    """The data set as a spec would name it. Raises ValueError."""
+    """Returns the data set as a spec names it. Raises ValueError if the options do not name one."""
     from trainer.core import data
     from trainer.core.data.facts import FACTS
 
     if name not in FACTS:
-        raise ValueError(f"{name!r} is not prepared from files; those are {', '.join(FACTS)}")
+        raise ValueError(f"{name!r} is not prepared from files; the data sets that are: {', '.join(FACTS)}")
     if (tree is None) == (name == "folder"):
         raise ValueError(
-            "folder needs --tree NAME, the name that specs will use" if tree is None else "--tree goes with folder"
+            "folder needs --tree NAME, the name that specs will use" if tree is None else "--tree is only for folder"
         )
     named = name if tree is None else f"{name}:{tree}"
     if size is not None and recipe is None:
@@ -144,14 +169,14 @@ def _spec(name: str, tree: str | None, recipe: str | None, size: int | None) -> 
 
 @contextmanager
 def _bar(console: Console) -> Iterator[Callable[[Any], None]]:
-    """What takes progress reports: a bar on a terminal, elsewhere a line per twentieth."""
+    """Yields a function that shows a progress report: as a bar on a terminal, otherwise as a line per 5 %."""
     if not console.is_terminal:
-        told = -1
+        shown = -1
 
         def line(now: Any) -> None:
-            nonlocal told
-            if (part := now.done * 20 // now.total) != told:
-                told = part
+            nonlocal shown
+            if (part := now.done * 20 // now.total) != shown:
+                shown = part
                 console.print(
                     f"{now.split} {now.done:,}/{now.total:,} at {now.rate:,.0f}/s, {now.eta_s:.0f} s left",
                     highlight=False,
@@ -181,7 +206,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
         print(missing, file=sys.stderr)
         return DATA_PROBLEM
     if not hasattr(spec, "opened"):
-        console.print(f"{options.name} is built in; its pixels are compared with their digest whenever they are read")
+        console.print(f"{options.name} is built in; its pixels are compared with their digest whenever it is loaded")
         return 0
     opened = spec.opened()
     origin = opened.manifest.source

@@ -1,4 +1,7 @@
-"""`relearn episodes export | import | list | compare`: the tasks that few-shot scores are taken on. They need no server."""
+"""`relearn episodes export | import | list | compare`: the episodes on which few-shot scores are measured.
+
+The commands need no server.
+"""
 
 import argparse
 import json
@@ -8,32 +11,30 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from api.cli.data import told
+from api.cli.data import reporting_problems
 
 
 def add(commands: Any) -> None:
     """Adds the commands to those of `relearn`."""
-    episodes = commands.add_parser(
-        "episodes", help="ledgers of few-shot episodes: export, import, list, compare scores"
-    )
+    episodes = commands.add_parser("episodes", help="export, import and list few-shot episodes; compare scores on them")
     parts = episodes.add_subparsers(required=True, metavar="COMMAND")
-    export = parts.add_parser("export", help="write the episodes that a seed draws, for others to score on")
+    export = parts.add_parser("export", help="write the episodes that a seed draws to a file")
     export.add_argument("target", help="a data set, or NAME@RECIPE")
     export.add_argument("--shots", type=int, required=True, help="support images per class")
-    export.add_argument("--ways", type=int, default=5)
-    export.add_argument("--queries", type=int, default=15)
-    export.add_argument("--episodes", type=int, default=600)
-    export.add_argument("--seed", type=int, default=0)
+    export.add_argument("--ways", type=int, default=5, help="classes per episode (default 5)")
+    export.add_argument("--queries", type=int, default=15, help="query images per class (default 15)")
+    export.add_argument("--episodes", type=int, default=600, help="number of episodes (default 600)")
+    export.add_argument("--seed", type=int, default=0, help="seed of the draw (default 0)")
     export.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    export.set_defaults(command=told(_export))
-    take = parts.add_parser("import", help="keep ledgers where every worker finds them; specs name them by digest")
+    export.set_defaults(command=reporting_problems(_export))
+    take = parts.add_parser("import", help="import files of episodes for every worker; specs name them by digest")
     take.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
-    take.set_defaults(command=told(_import))
-    parts.add_parser("list", help="what is imported").set_defaults(command=told(_list))
-    compare = parts.add_parser("compare", help="the second's accuracy minus the first's, paired by episode")
-    compare.add_argument("first", type=Path, help="what `python -m evaluators few-shot` printed")
-    compare.add_argument("second", type=Path)
-    compare.set_defaults(command=told(_compare))
+    take.set_defaults(command=reporting_problems(_import))
+    parts.add_parser("list", help="list the imported episodes").set_defaults(command=reporting_problems(_list))
+    compare = parts.add_parser("compare", help="print the second accuracy minus the first, paired by episode")
+    compare.add_argument("first", type=Path, help="a file with the output of `python -m evaluators few-shot`")
+    compare.add_argument("second", type=Path, help="another such file, on the same episodes")
+    compare.set_defaults(command=reporting_problems(_compare))
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:
@@ -74,7 +75,8 @@ def _import(options: argparse.Namespace, console: Console) -> int:
 def _list(options: argparse.Namespace, console: Console) -> int:
     from evaluators.episodes.ledger import folder, read
 
-    table = Table("target", "ways", "shots", "queries", "episodes", "seed", "sha256", box=None)
+    columns = ("target", "ways", "shots", "queries", "episodes", "seed", "sha256")
+    table = Table(*columns, box=None)
     for file in sorted(folder().glob("*.json")):
         ledger = read(file)
         facts = ledger.facts
@@ -94,7 +96,7 @@ def _compare(options: argparse.Namespace, console: Console) -> int:
     paired = [name for name in digests[0] if digests[0][name] == digests[1].get(name)]
     if not paired:
         raise ValueError(
-            f"{options.first} and {options.second} were not scored on the same episodes: give both the same ledgers"
+            f"{options.first} and {options.second} were not scored on the same episodes: use the same ledgers for both"
         )
     for name in paired:
         first, second = (torch.tensor(record["curves"][f"{name}/episodes"], dtype=torch.float64) for record in records)

@@ -1,4 +1,4 @@
-"""`relearn submit`, `list`, `watch`, `results` and `cancel`: experiments on a running service."""
+"""`relearn submit`, `list`, `watch`, `results` and `cancel`: experiments on a running server."""
 
 import argparse
 import json
@@ -8,22 +8,23 @@ from rich.console import Console
 
 from api.cli import specs
 from api.cli.progress import follow
-from api.cli.search_table import search_table, shown
-from api.cli.tables import results_table
+from api.cli.tables import results_table, search_table, without_given_up
 from api.client import Client
 
 
 def add(commands: Any) -> None:
     """Adds the commands to those of `relearn`."""
-    submit = _command(commands, "submit", _submit, "post a spec")
+    submit = _command(commands, "submit", _submit, "post an experiment")
     submit.add_argument("spec", metavar="SPEC|PRESET")
-    _command(commands, "list", _list, "the newest experiments")
-    _command(commands, "watch", _watch, "follow an experiment to its end").add_argument("experiment")
-    _command(commands, "cancel", _cancel, "end an experiment; what is committed stays").add_argument("experiment")
-    results = _command(commands, "results", _results, "the table of results so far")
+    _command(commands, "list", _list, "list the newest experiments")
+    _command(commands, "watch", _watch, "follow an experiment until it ends").add_argument("experiment")
+    _command(commands, "cancel", _cancel, "cancel an experiment; what it has committed is kept").add_argument(
+        "experiment"
+    )
+    results = _command(commands, "results", _results, "print the table of results so far")
     results.add_argument("experiment")
-    results.add_argument("--all", action="store_true", help="every score, not only the headlines")
-    results.add_argument("--json", action="store_true", help="the tidy rows")
+    results.add_argument("--all", action="store_true", help="print every score, not only the headline scores")
+    results.add_argument("--json", action="store_true", help="print the tidy rows as JSON")
 
 
 def _command(commands: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
@@ -35,7 +36,7 @@ def _command(commands: Any, name: str, function: Any, text: str) -> argparse.Arg
 def _submit(options: argparse.Namespace, console: Console) -> int:
     spec = specs.read(options.spec)
     with Client() as client:
-        say_posted(client.submit(spec), console)
+        print_posted(client.submit(spec), console)
     return 0
 
 
@@ -61,7 +62,7 @@ def _results(options: argparse.Namespace, console: Console) -> int:
     else:
         if search is not None:
             console.print(search_table(search))
-        console.print(results_table(shown(rows, search), everything=options.all))
+        console.print(results_table(without_given_up(rows, search), everything=options.all))
     return 0
 
 
@@ -71,7 +72,8 @@ def _cancel(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def say_posted(posted: dict[str, Any], console: Console) -> None:
+def print_posted(posted: dict[str, Any], console: Console) -> None:
+    """Prints the id of an experiment that was just posted, and how much of its work is done already."""
     console.print(f"experiment {posted['id']}")
     for kind, counts in posted["plan"].items():
         numbers = f"{counts['requested']} requested, {counts['unique']} unique, {counts['cached']} done before"

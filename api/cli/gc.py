@@ -1,4 +1,4 @@
-"""`relearn gc`: checkpoints and folders that nobody needs any more."""
+"""`relearn gc`: list or remove checkpoints and folders that are no longer needed."""
 
 import argparse
 import json
@@ -12,12 +12,14 @@ from api.client import Client
 
 def add(commands: Any) -> None:
     """Adds the commands to those of `relearn`."""
-    text = "list checkpoints and folders that nobody needs any more, or remove them"
+    text = "list checkpoints and folders that are no longer needed, or remove them"
     gc = commands.add_parser("gc", help=text, description=text)
-    gc.add_argument("--delete", action="store_true", help="remove them; else nothing changes")
-    gc.add_argument("--grace-days", type=float, default=7.0, metavar="N", help="what is younger stays (7)")
-    gc.add_argument("--experiment", metavar="ID", help="only what this experiment shows")
-    gc.add_argument("--json", action="store_true")
+    gc.add_argument("--delete", action="store_true", help="remove them; without this option nothing changes")
+    gc.add_argument(
+        "--grace-days", type=float, default=7.0, metavar="N", help="keep everything younger than N days (default 7)"
+    )
+    gc.add_argument("--experiment", metavar="ID", help="consider only the nodes of this experiment")
+    gc.add_argument("--json", action="store_true", help="print the answer as JSON")
     gc.set_defaults(command=_gc)
 
 
@@ -27,21 +29,28 @@ def _gc(options: argparse.Namespace, console: Console) -> int:
     if options.json:
         print(json.dumps(report, indent=1))
         return 0
-    going = [*report["checkpoints"], *report["leftovers"], *report["folders"]]
-    if going:
-        table = Table("what", "why", "size", title="Removed" if report["deleted"] else "Would go", title_justify="left")
-        for each in going:
+    removals = [*report["checkpoints"], *report["leftovers"], *report["folders"]]
+    outcome = "removed" if report["deleted"] else "would be removed"
+    if removals:
+        table = Table(
+            "what",
+            "why",
+            "size",
+            title=outcome.capitalize(),
+            title_justify="left",
+        )
+        for each in removals:
             table.add_row(each["what"], each["why"], _size(each["bytes"]))
         console.print(table)
-    said = "removed" if report["deleted"] else "would go; `relearn gc --delete` removes it"
-    console.print(f"{len(report['checkpoints'])} checkpoints and {_size(report['bytes'])} in all {said}")
+    hint = "" if report["deleted"] else "; `relearn gc --delete` removes it"
+    console.print(f"{outcome}: {len(report['checkpoints'])} checkpoints, {_size(report['bytes'])} in total{hint}")
     for why, count in sorted(report["kept"].items()):
-        console.print(f"{count} checkpoints stay: {why}")
+        console.print(f"{count} checkpoints are kept: {why}")
     return 0
 
 
 def _size(count: float) -> str:
-    """`count` bytes with three digits."""
+    """Formats `count` bytes with three digits."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

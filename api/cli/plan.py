@@ -1,4 +1,4 @@
-"""`relearn plan SPEC`: what an experiment would do, share, need and cost, before it is posted."""
+"""`relearn plan SPEC|PRESET`: what an experiment would train, share, store and cost, before it is posted."""
 
 import argparse
 import json
@@ -13,17 +13,21 @@ from api.client import Client
 
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 SHOWN = 12
-"""Parts, and reasons for sharing, that are listed; `--json` has all."""
+"""The number of lines that are printed of each list; `--json` prints everything."""
+_COUNTS = ("requested", "unique", "cached", "in_flight", "to_do")
+"""The fields of a count in the API's answer, in the order of the table's columns."""
 
 
 def add(commands: Any) -> None:
     """Adds the command to those of `relearn`."""
-    text = "what a spec would train, share, store and cost; nothing is stored"
+    text = "print what an experiment would train, share, store and cost; nothing is stored"
     plan = commands.add_parser("plan", help=text, description=text)
-    plan.add_argument("spec", metavar="SPEC|PRESET", help="a file of JSON, or a preset such as paper/table-2")
-    plan.add_argument("--json", action="store_true", help="the whole answer")
+    plan.add_argument("spec", metavar="SPEC|PRESET", help="a JSON file, or a preset such as paper/table-2")
+    plan.add_argument("--json", action="store_true", help="print the whole answer as JSON")
     plan.add_argument(
-        "--measure", action="store_true", help="first time a few steps of what was never trained here (a minute)"
+        "--measure",
+        action="store_true",
+        help="first time a few steps of work that was never trained here (about a minute)",
     )
     plan.set_defaults(command=_plan)
 
@@ -35,20 +39,20 @@ def _plan(options: argparse.Namespace, console: Console) -> int:
     if options.json:
         print(json.dumps(answer, indent=1))
     else:
-        say(answer, console)
+        print_plan(answer, console)
     return 0
 
 
-def say(answer: dict[str, Any], console: Console) -> None:
-    """Prints the answer of POST /experiments/plan for people."""
+def print_plan(answer: dict[str, Any], console: Console) -> None:
+    """Prints the answer of POST /experiments/plan as text."""
     made_from = f" (preset {answer['preset']})" if answer["preset"] else ""
     console.print(f"{answer['name']}{made_from}", highlight=False)
     console.print(_counts(answer))
-    _say_list("shared", [each["why"] for each in answer["sharing"]], console)
+    _print_list("shared", [each["why"] for each in answer["sharing"]], console)
     console.print(_hours(answer["quote"]))
-    _say_list("not known, so not in the totals", answer["quote"]["unknown"], console)
+    _print_list("not known, so not in the totals", answer["quote"]["unknown"], console)
     kept, peak = (_bytes(answer["storage"][name]) for name in ("kept_bytes", "peak_bytes"))
-    console.print(f"storage: {kept} stay, at most {peak} at a time: {answer['storage']['basis']}", highlight=False)
+    console.print(f"storage: {kept} are kept, at most {peak} at a time: {answer['storage']['basis']}", highlight=False)
     for message in dict.fromkeys(warning["message"] for warning in answer["warnings"]):
         console.print(f"warning: {message}", highlight=False)
 
@@ -68,22 +72,18 @@ def _counts(answer: dict[str, Any]) -> Table:
     return table
 
 
-_COUNTS = ("requested", "unique", "cached", "in_flight", "to_do")
-
-
 def _hours(quote: dict[str, Any]) -> Table:
     table = _table("time", "p10", "p50", "p90", "from", left=("time", "from"))
     for part in quote["parts"][:SHOWN]:
         if part["hours"]["p50"] is not None:
-            table.add_row(
-                f"{part['units']:,} {part['unit']}s: {part['what']}", *_durations(part["hours"]), part["basis"]
-            )
+            work = f"{part['units']:,} {part['unit']}s: {part['what']}"
+            table.add_row(work, *_durations(part["hours"]), part["basis"])
     rest = "all together" if not quote["partial"] else "all that is known"
     wall = quote["wall_hours"]
     for name, hours in (
         (f"{rest}, one after another", wall["one_after_another"]),
-        ("with workers without end", wall["critical_path"]),
-        (f"with the cluster's {wall['lanes']['count']} lanes" if wall["lanes"] else "", wall["lanes"]),
+        ("with unlimited workers", wall["critical_path"]),
+        (f"with the cluster's {wall['lanes']['count']} training slots" if wall["lanes"] else "", wall["lanes"]),
         ("GPU time", quote["gpu_hours"]),
     ):
         if hours is not None and hours["p50"] is not None and not (name == "GPU time" and hours["p50"] == 0):
@@ -101,7 +101,7 @@ def _table(*columns: str, left: tuple[str, ...] = ()) -> Table:
     return table
 
 
-def _say_list(title: str, sentences: list[str], console: Console) -> None:
+def _print_list(title: str, sentences: list[str], console: Console) -> None:
     if sentences:
         console.print(f"{title}:", highlight=False)
     for sentence in sentences[:SHOWN]:

@@ -1,4 +1,4 @@
-"""`relearn presets [NAME]`: the experiments to start from. It needs no server."""
+"""`relearn presets [NAME]`: experiments to start from. The command needs no server."""
 
 import argparse
 import json
@@ -12,15 +12,15 @@ from api.client import Refused
 
 def add(commands: Any) -> None:
     """Adds the command to those of `relearn`."""
-    text = "the experiments to start from; with a NAME, its spec as it may be edited and posted"
+    text = "list the presets; with NAME, print the spec of that preset, which can be edited and posted"
     presets = commands.add_parser("presets", help=text, description=text)
-    presets.add_argument("name", metavar="NAME", nargs="?", help="such as digits/table-2")
-    presets.add_argument("--json", action="store_true", help="the list as JSON")
+    presets.add_argument("name", metavar="NAME", nargs="?", help="a preset, such as digits/table-2")
+    presets.add_argument("--json", action="store_true", help="print the list as JSON")
     presets.set_defaults(command=_presets)
 
 
 def _presets(options: argparse.Namespace, console: Console) -> int:
-    from orchestrator import presets  # loads torch, which the commands that only ask the API do without
+    from orchestrator import presets  # loads torch, which the commands that only call the API do without
     from orchestrator.problems import nearest
 
     known = presets.known()

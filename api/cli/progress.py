@@ -1,4 +1,4 @@
-"""An experiment while it runs: a live table on a terminal, plain lines elsewhere."""
+"""Shows an experiment while it runs: as a live table on a terminal, otherwise as plain lines."""
 
 import time
 from collections.abc import Iterable
@@ -10,45 +10,52 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.search_table import search_table
+from api.cli.tables import search_table
+
+REPORT_S = 10.0
+"""Seconds between two reports of the numbers where there is no terminal."""
 
 
 def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
-    """Shows each view as it comes and returns the last."""
-    view: dict[str, Any] = {}
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            for view in views:
-                live.update(_panel(view))
-        _tell_search(view, console)
-        return view
-    said: dict[str, object] = {}
-    spoke_at = 0.0
-    for view in views:
-        state = (view["state"], view["message"])
-        progress = view["progress"]
-        if said.get("state") != state:
-            console.print(f"{view['state'].lower()}{': ' + view['message'] if view['message'] else ''}")
-            said["state"] = state
-        due = time.monotonic() - spoke_at >= 10 or view["state"] == "SUCCEEDED"
-        numbers = (progress["epochs_done"], progress["evaluations_done"])
-        if due and said.get("numbers") != numbers and (any(numbers) or progress["epochs_cached"]):
-            spoke_at = time.monotonic()
-            said["numbers"] = numbers
-            console.print(_headline(view))
-            for row in view["rows"]:
-                if row["generation"] is not None and said.get(_name(row)) != (row["generation"], row["epoch"]):
-                    said[_name(row)] = (row["generation"], row["epoch"])
-                    console.print("  " + _line(row))
-    for warning in _warnings(view):
-        console.print(f"warning: {warning}")
-    _tell_search(view, console)
+    """Shows each view of an experiment as it comes, and returns the last one."""
+    view = _follow_live(views, console) if console.is_terminal else _follow_in_lines(views, console)
+    if view.get("search"):
+        console.print(search_table(view["search"]))
     return view
 
 
-def _tell_search(view: dict[str, Any], console: Console) -> None:
-    if view.get("search"):
-        console.print(search_table(view["search"]))
+def _follow_live(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
+    view: dict[str, Any] = {}
+    with Live(console=console, refresh_per_second=4) as live:
+        for view in views:
+            live.update(_panel(view))
+    return view
+
+
+def _follow_in_lines(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
+    """Prints every new state at once, and new numbers at most every REPORT_S seconds and at the end."""
+    view: dict[str, Any] = {}
+    printed: dict[str, object] = {}
+    printed_at = 0.0
+    for view in views:
+        state = (view["state"], view["message"])
+        progress = view["progress"]
+        if printed.get("state") != state:
+            console.print(f"{view['state'].lower()}{': ' + view['message'] if view['message'] else ''}")
+            printed["state"] = state
+        due = time.monotonic() - printed_at >= REPORT_S or view["state"] == "SUCCEEDED"
+        numbers = (progress["epochs_done"], progress["evaluations_done"])
+        if due and printed.get("numbers") != numbers and (any(numbers) or progress["epochs_cached"]):
+            printed_at = time.monotonic()
+            printed["numbers"] = numbers
+            console.print(_headline(view))
+            for row in view["rows"]:
+                if row["generation"] is not None and printed.get(_name(row)) != (row["generation"], row["epoch"]):
+                    printed[_name(row)] = (row["generation"], row["epoch"])
+                    console.print("  " + _line(row))
+    for warning in _warnings(view):
+        console.print(f"warning: {warning}")
+    return view
 
 
 def _panel(view: dict[str, Any]) -> Group:
@@ -88,8 +95,10 @@ def _headline(view: dict[str, Any]) -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
-    where = f"generation {row['generation'] + 1}/{row['generations']} epoch {row['epoch'] + 1}/{row['epochs']} ({row['phase']})"
-    return f"{_name(row):<16} {where}: train {_percent(row['train_accuracy'])} test {_percent(row['test_accuracy'])}"
+    generation = f"generation {row['generation'] + 1}/{row['generations']}"
+    epoch = f"epoch {row['epoch'] + 1}/{row['epochs']} ({row['phase']})"
+    accuracy = f"train {_percent(row['train_accuracy'])} test {_percent(row['test_accuracy'])}"
+    return f"{_name(row):<16} {generation} {epoch}: {accuracy}"
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -101,7 +110,7 @@ def _percent(share: float | None) -> str:
 
 
 def _warnings(view: dict[str, Any]) -> list[str]:
-    """Each sentence once per arm, with how often it came."""
+    """The first warning of every arm, with the number of its other warnings."""
     counted: dict[str, int] = {}
     for warning in view.get("warnings", []):
         counted[warning["arm"]] = counted.get(warning["arm"], 0) + 1

@@ -1,4 +1,4 @@
-"""`relearn report EXPERIMENT...`: tables, figures and provenance of experiments, in the format that is asked for."""
+"""`relearn report EXPERIMENT...`: the tables, figures and provenance of experiments in a chosen format."""
 
 import argparse
 from pathlib import Path
@@ -8,18 +8,24 @@ from rich.console import Console
 
 from api.client import Client, Refused
 
-SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+_FORMAT_BY_SUFFIX = {
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".tex": "latex",
+    ".csv": "csv",
+    ".json": "json",
+}
 
 
 def add(commands: Any) -> None:
     """Adds the command to those of `relearn`."""
-    text = "the report of an experiment so far, or of several as one"
+    text = "print or write the report of an experiment so far, or of several experiments as one"
     report = commands.add_parser("report", help=text, description=text)
     report.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="id, as `relearn list` shows it")
-    formats = sorted(set(SUFFIXES.values()))
-    said = "by default what FILE ends in, and markdown without a FILE"
-    report.add_argument("--format", choices=formats, help=said)
-    report.add_argument("--out", type=Path, metavar="FILE", help="write there instead of printing")
+    formats = sorted(set(_FORMAT_BY_SUFFIX.values()))
+    report.add_argument("--format", choices=formats, help="default: by the suffix of FILE; markdown without FILE")
+    report.add_argument("--out", type=Path, metavar="FILE", help="write to FILE instead of printing")
     report.set_defaults(command=_report)
 
 
@@ -39,11 +45,10 @@ def _report(options: argparse.Namespace, console: Console) -> int:
 
 
 def _format_of(out: Path | None) -> str:
-    """Raises Refused for an ending that says nothing."""
+    """Returns the format that the suffix of `out` stands for. Raises Refused for an unknown suffix."""
     if out is None:
         return "markdown"
-    if out.suffix.lower() not in SUFFIXES:
-        endings = ", ".join(SUFFIXES)
-        detail = f"its ending is none of {endings}: use one of them, or say --format"
+    if out.suffix.lower() not in _FORMAT_BY_SUFFIX:
+        detail = f"its suffix is none of {', '.join(_FORMAT_BY_SUFFIX)}: use one of them, or give --format"
         raise Refused({"title": f"{out}: unknown format", "detail": detail})
-    return SUFFIXES[out.suffix.lower()]
+    return _FORMAT_BY_SUFFIX[out.suffix.lower()]

@@ -1,4 +1,4 @@
-"""A spec as the command line is given it: a file of JSON, or the name of a preset."""
+"""The argument SPEC|PRESET of several commands: a JSON file, or the name of a preset."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,10 @@ _PRESET = re.compile(r"[a-z0-9._-]+/[a-z0-9._-]+(@\d+)?")
 
 
 def read(given: str) -> dict[str, Any]:
-    """The spec in the file `given`, or one that names the preset `given`. Raises Refused for a file that cannot be read."""
+    """Returns the spec in the file `given`, or a spec that names the preset `given`.
+
+    Raises Refused if the file cannot be read.
+    """
     path = Path(given)
     if _PRESET.fullmatch(given) and path.suffix != ".json" and not path.exists():
         return {"preset": given}

@@ -1,6 +1,6 @@
-"""All parts on this machine: Ray with its dashboard, MLflow with its UI, and the API, each a child process on loopback.
+"""Runs Ray with its dashboard, MLflow with its UI, and the API on this machine, each as a child process on loopback.
 
-Ports are the usual ones where they are free and others where not; `services.json` in the home folder says which.
+Every part uses its usual port, or a free one if that is taken; `services.json` in the home folder has the addresses.
 """
 
 import contextlib
@@ -23,12 +23,13 @@ import httpx
 import psutil
 
 START_S = 120.0
+"""Seconds that a part may take until it answers."""
 STOP_S = 5.0
-"""How long a part may take to end by itself; Ray's daemons do not, and nothing they hold is needed."""
+"""Seconds that a part may take to exit. Ray's daemons do not exit by themselves; nothing they hold is needed."""
 
 
 class Stack:
-    """The running parts. `start()` returns when the API answers; Ray and MLflow may need a few seconds more."""
+    """Ray, MLflow and the API as child processes, with all their data in the folder `home`."""
 
     def __init__(self, home: Path, cpus: int | None = None) -> None:
         self.home, self._cpus = home, cpus
@@ -43,7 +44,10 @@ class Stack:
         return self.home / "ray_token"
 
     def start(self) -> None:
-        """Raises RuntimeError, with the tail of its log, for a part that ends at its start."""
+        """Starts the parts and returns when the API answers; Ray and MLflow may need a few seconds more.
+
+        Raises RuntimeError, with the end of its log, if a part exits or does not answer.
+        """
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         if not self.token_path.exists():
             descriptor = os.open(self.token_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -51,12 +55,12 @@ class Stack:
                 file.write(secrets.token_hex(32))
         ports = _ports({"api": 8000, "mlflow": 5000, "ray": 8265, "gcs": 6390, "ray_client": 10_001, "agent": 52_365})
         self.links = {name: f"http://127.0.0.1:{ports[name]}" for name in ("api", "mlflow", "ray")}
-        self._ray_folder = tempfile.mkdtemp(prefix="relearn-", dir="/tmp")  # sockets have short names
+        self._ray_folder = tempfile.mkdtemp(prefix="relearn-", dir="/tmp")  # the paths of sockets must be short
         environment = os.environ | {
             "RELEARN_HOME": str(self.home),
             "RELEARN_TRACKING_URI": self.links["mlflow"],
             "RELEARN_RAY_ADDRESS": self.links["ray"],
-            # Ray writes there which cluster is the current one: another's must not be found
+            # Ray notes the current cluster in this folder: one of our own, so that no other cluster is found
             "RAY_TMPDIR": self._ray_folder,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
@@ -70,24 +74,24 @@ class Stack:
         self._spawn("ray", _ray_command(ports, self._cpus), environment)
         self._spawn("api", [sys.executable, "-m", "api", "--port", str(ports["api"])], environment)
         self._wait("api", lambda: httpx.get(f"{self.links['api']}/healthz", timeout=5).is_success)
-        # not needed before the first generation is finished, so it does not compete with the others' start
+        # MLflow is not needed before a generation is finished, so it starts last and does not slow down the others
         self._spawn("mlflow", _mlflow_command(ports["mlflow"], self.home), environment)
         (self.home / "services.json").write_text(json.dumps(self.links | {"pid": os.getpid()}, indent=1))
 
     def check(self) -> None:
-        """Raises RuntimeError, with the tail of its log, when a part has ended by itself."""
+        """Raises RuntimeError, with the end of its log, if a part has exited."""
         for name, child in self._children.items():
             if child.poll() is not None:
-                raise RuntimeError(f"{name} ended with code {child.returncode}:\n{self._tail(name)}")
+                raise RuntimeError(f"{name} exited with code {child.returncode}:\n{self._tail(name)}")
 
     def wait_for_mlflow(self) -> None:
         """Returns when the MLflow UI answers."""
         self._wait("mlflow", lambda: httpx.get(f"{self.links['mlflow']}/health", timeout=5).is_success)
 
     def stop(self) -> None:
-        """Ends what was started, and what that has started, and returns when all of it is gone.
+        """Stops the parts and all their child processes, and returns when they are gone.
 
-        Ray's workers follow their raylet by themselves, but now and then one hangs in its exit and would stay for ever.
+        Ray's workers exit after their raylet, but some hang in their exit and would run forever: these are killed.
         """
         (self.home / "services.json").unlink(missing_ok=True)
         below = [each for child in self._children.values() for each in _below(child.pid)]
@@ -111,7 +115,7 @@ class Stack:
             shutil.rmtree(self._ray_folder, ignore_errors=True)
 
     def pids(self) -> dict[str, int]:
-        """Process id by part."""
+        """Returns the process id of every part, by name."""
         return {name: child.pid for name, child in self._children.items()}
 
     def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
@@ -144,7 +148,7 @@ class Stack:
 
 
 def running(home: Path) -> dict[str, str] | None:
-    """The addresses of a stack that already runs from `home`, or None."""
+    """Returns the addresses of the stack that runs from `home`, or None if none does."""
     try:
         links: dict[str, str] = json.loads((home / "services.json").read_text())
         return links if httpx.get(f"{links['api']}/healthz", timeout=5).is_success else None
@@ -153,12 +157,15 @@ def running(home: Path) -> dict[str, str] | None:
 
 
 @contextlib.contextmanager
-def serving(home: Path, say: Callable[[str], None]) -> Iterator[tuple[dict[str, str], Stack | None]]:
-    """The addresses of the stack that runs from `home`; where none does, one is started for the while, and given too."""
+def serving(home: Path, report: Callable[[str], None]) -> Iterator[tuple[dict[str, str], Stack | None]]:
+    """Yields the addresses of the stack that runs from `home`, and None.
+
+    If none runs, one is started, yielded in place of None, and stopped afterwards.
+    """
     if (links := running(home)) is not None:
         yield links, None
         return
-    say("starting Ray, MLflow and the API ...")
+    report("starting Ray, MLflow and the API ...")
     stack = Stack(home)
     try:
         stack.start()
@@ -171,23 +178,28 @@ def _ray_command(ports: dict[str, int], cpus: int | None) -> list[str]:
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={ports['ray']}", f"--port={ports['gcs']}"]
     command.append(f"--ray-client-server-port={ports['ray_client']}")
-    command.append(f"--dashboard-agent-listen-port={ports['agent']}")  # two clusters cannot share it
+    command.append(
+        f"--dashboard-agent-listen-port={ports['agent']}"
+    )  # two clusters on one machine cannot share this port
     command.append(f"--object-store-memory={512 * 1024**2}")
     if sys.platform == "linux":
-        command.append("--node-ip-address=127.0.0.2")  # Ray replaces 127.0.0.1 by an outside address, but not this one
+        command.append("--node-ip-address=127.0.0.2")  # Ray replaces 127.0.0.1 by a public address, but not this one
     return command + ([f"--num-cpus={cpus}"] if cpus else [])
 
 
 def _mlflow_command(port: int, home: Path) -> list[str]:
     return [
-        *("nice", "-n", "10"),  # its start costs ten CPU seconds, which training on the same cores should not wait for
+        *("nice", "-n", "10"),  # its start takes ten CPU seconds, which training on these cores must not wait for
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")),
     ]
 
 
 def _ports(preferred: dict[str, int]) -> dict[str, int]:
-    """Each port as preferred if it is free on loopback, else any free one above those of Ray's workers; no two are equal."""
+    """Returns a different free port on loopback for every name.
+
+    It is the preferred port, or if that is taken, a free one above the ports of Ray's workers.
+    """
     found: dict[str, int] = {}
     for name, wanted in preferred.items():
         candidates = itertools.chain([wanted], range(20_000, 30_000))
@@ -202,12 +214,12 @@ def _free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
-    with socket.socket() as probe:  # a server on all addresses leaves loopback bindable
+    with socket.socket() as probe:  # a server that listens on all addresses leaves loopback bindable
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _below(pid: int) -> list[psutil.Process]:
-    """The processes that `pid` has started, and theirs."""
+    """Returns the descendants of the process `pid`."""
     try:
         return list(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:

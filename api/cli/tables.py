@@ -1,4 +1,4 @@
-"""The tables that the command line prints."""
+"""The tables that the command line prints: results, the trials of a search, the catalogue, the findings of a check."""
 
 import statistics
 from typing import Any
@@ -9,16 +9,19 @@ from rich.text import Text
 
 from orchestrator import metrics
 
+TRIALS_SHOWN = 20
+"""The number of trials in the table of a search; the API returns all of them."""
+
 
 def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table:
-    """Scores by arm after its last generation, beside generation 0; mean and sample standard deviation over seeds.
+    """Returns the scores of every arm after its last generation, beside those of generation 0.
 
-    Below it, each once: what to know before trusting a score that it shows.
+    A cell is the mean over seeds and the sample standard deviation. Only headline scores are shown unless `everything`
+    is true. Below the table stands, once each, what to know before trusting the scores that it shows.
     """
-    judged = [
-        row for row in rows if row["evaluator"] != "training"
-    ] or rows  # every generation has rows of its training
-    last = max((row["generation"] for row in judged), default=0)
+    # every generation has rows of its training: they say which generation is the last only if nothing was evaluated
+    evaluated = [row for row in rows if row["evaluator"] != "training"] or rows
+    last = max((row["generation"] for row in evaluated), default=0)
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     seeds = len({row["seed"] for row in rows})
     spread = f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed"
@@ -52,8 +55,42 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
     return table
 
 
+def search_table(search: dict[str, Any]) -> Table:
+    """Returns the best trials of a search: settings, objective on every rung, and state."""
+    objective = search["objective"]
+    evaluator, metric = objective["evaluator"]["name"], objective["metric"]
+    share = metrics.about(evaluator, metric).share
+    score = f"{evaluator} {search['dataset']} {metric}" + (" %" if share else "")
+    title = f"Search of {search['arm']} by {score} ({objective['mode']})"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("trial", no_wrap=True)
+    trials = search["trials"]
+    for field in trials[0]["settings"]:
+        table.add_column(field, justify="right")
+    for rung in search["rungs"]:
+        table.add_column(f"g{rung}", justify="right", no_wrap=True)
+    table.add_column("")
+    for trial in trials[:TRIALS_SHOWN]:
+        scores = [trial["objective"].get(str(rung)) for rung in search["rungs"]]
+        table.add_row(
+            trial["arm"],
+            *(f"{value:g}" if isinstance(value, float) else str(value) for value in trial["settings"].values()),
+            *("" if score is None else f"{score * (100 if share else 1):.2f}" for score in scores),
+            f"same as {trial['same_as']}" if trial["same_as"] else "kept" if trial["kept"] else trial["state"].lower(),
+        )
+    more = f"{len(trials) - TRIALS_SHOWN} more trials\n" if len(trials) > TRIALS_SHOWN else ""
+    table.caption, table.caption_justify = Text(more + search["note"]), "left"
+    return table
+
+
+def without_given_up(rows: list[dict[str, Any]], search: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Returns the result rows without those of trials that were not kept; `search_table` shows these trials."""
+    left_out = {trial["arm"] for trial in search["trials"] if not trial["kept"]} if search is not None else set()
+    return [row for row in rows if row["arm"] not in left_out]
+
+
 def catalogue_table(items: list[dict[str, Any]]) -> Table:
-    """One line for each thing a spec may name: the first sentence of its description, or why it cannot be used."""
+    """Returns a line for each method or evaluator: the start of its description, or why it cannot be used."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("package", no_wrap=True)
@@ -67,7 +104,7 @@ def catalogue_table(items: list[dict[str, Any]]) -> Table:
 
 
 def findings_table(findings: list[dict[str, Any]]) -> Table:
-    """One line for each question that was asked of a method."""
+    """Returns a line for each question of `relearn check-method`."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     for finding in findings:
         table.add_row("passed" if finding["passed"] else "failed", finding["name"], Text(finding["detail"]))

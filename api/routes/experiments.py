@@ -1,61 +1,58 @@
-"""POST and GET /experiments, their results, events and cancellation."""
+"""POST /experiments and GET /experiments; the state, spec, results, events and cancellation of one experiment."""
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api.body import invalid_spec, read_posted
-from api.deps import TheExperiment, TheStore, TheSupervisor
+from api.deps import ExperimentDep, ServiceDep, StoreDep, SupervisorDep
+from api.posted import REQUEST_BODY, invalid_spec, read_posted
 from api.problems import ApiProblem
 from orchestrator import catalogue, intake, results
 from orchestrator import plan as planning
 from orchestrator.problems import InvalidSpec
-from orchestrator.results import capsule
-from orchestrator.spec import ExperimentSpec
 from orchestrator.states import TERMINAL
 from orchestrator.store import KeyReused, Row, Store
 
 router = APIRouter(tags=["experiments"])
 STREAM_S = 1.0
-"""How often a progress stream looks for news."""
-SPEC_SCHEMA = ExperimentSpec.model_json_schema(ref_template="#/components/schemas/{model}")
-SPEC_PARTS: dict[str, Any] = SPEC_SCHEMA.pop("$defs")
-"""What SPEC_SCHEMA refers to; the application adds it to the components of its description."""
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": SPEC_SCHEMA}}}}
+"""Seconds between two looks of a progress stream at the database."""
+KEEP_ALIVE_S = 15.0
+"""Seconds without an event after which a stream sends a comment, so that proxies keep the connection open."""
 
 
-@router.post("/experiments", status_code=202, openapi_extra=_BODY)
+@router.post("/experiments", status_code=202, openapi_extra=REQUEST_BODY)
 async def submit(
     request: Request,
     response: Response,
-    store: TheStore,
-    supervisor: TheSupervisor,
+    store: StoreDep,
+    supervisor: SupervisorDep,
+    service: ServiceDep,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> dict[str, Any]:
-    """Accepts an experiment and starts it when its turn comes. Lists every problem of a spec that is wrong.
+    """Accepts an experiment, which starts when its turn comes. If the spec is invalid, the answer lists every problem.
 
-    The same Idempotency-Key with the same body gives the first answer's experiment again. A capsule may be posted instead of
-    a spec: it is done again, and GET /experiments/{id}/verdict compares.
+    A request that repeats an earlier Idempotency-Key and body gets the experiment of the first request. The body may be
+    a capsule instead of a spec: its experiment is run again, and GET /experiments/{id}/verdict compares the two.
     """
-    raw, text = await read_posted(request, capsule.MAX_BYTES)
-    home: Path = request.app.state.home
+    posted = await read_posted(request)
 
     def accept() -> tuple[Row, bool]:
-        digest = hashlib.sha256(text).hexdigest()
-        identity, new = store.answered(idempotency_key, digest), False
+        identity, new = store.answered(idempotency_key, posted.sha256), False
         if identity is None:
-            posted = capsule.opened(raw) if capsule.is_capsule(raw) else None
-            spec = intake.read_spec(posted.spec if posted else raw, store, catalogue.unchecked(home))
-            kept = raw if posted else None
-            resolved = spec.model_dump(mode="json")
-            identity, new = store.submit(spec.name, resolved, planning.plan(spec), idempotency_key, digest, kept)
+            spec = intake.read_spec(posted.spec(), store, catalogue.unchecked(service.home))
+            identity, new = store.submit(
+                spec.name,
+                spec.model_dump(mode="json"),
+                planning.plan(spec),
+                idempotency_key,
+                posted.sha256,
+                posted.capsule,
+            )
         row = store.experiment(identity)
         assert row is not None
         return row, new
@@ -74,45 +71,46 @@ async def submit(
 
 
 @router.get("/experiments")
-def list_experiments(store: TheStore, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
-    """The newest experiments."""
+def list_experiments(store: StoreDep, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
+    """Lists the newest experiments, newest first."""
     return {"items": [results.summary(row) for row in store.experiments(limit=limit)]}
 
 
 @router.get("/experiments/{experiment_id}")
-def show(experiment: TheExperiment, store: TheStore) -> dict[str, Any]:
-    """State, progress, and where each arm and seed stands."""
+def show(experiment: ExperimentDep, store: StoreDep) -> dict[str, Any]:
+    """Returns the experiment's state, its progress, and the current generation and epoch of every arm and seed."""
     return results.view(store, experiment)
 
 
 @router.get("/experiments/{experiment_id}/spec")
-def spec(experiment: TheExperiment) -> dict[str, Any]:
-    """The spec with everything filled in that was not given."""
+def spec(experiment: ExperimentDep) -> dict[str, Any]:
+    """Returns the resolved spec: every field that was omitted has its value."""
     resolved: dict[str, Any] = experiment["spec"]
     return resolved
 
 
 @router.get("/experiments/{experiment_id}/results")
-def result_rows(experiment: TheExperiment, store: TheStore) -> dict[str, Any]:
-    """Tidy rows of what was measured so far: arm, seed, generation, evaluator, dataset, metric, value, low, high, n, details.
+def result_rows(experiment: ExperimentDep, store: StoreDep) -> dict[str, Any]:
+    """Returns what was measured so far as tidy rows.
 
-    `details` name the evaluator's version and settings, the data and the episodes by digest, and what to know before trusting
-    the score (`notes`). The evaluator `training` is the test accuracy of a generation's last epoch, and of its best.
+    A row has arm, seed, generation, evaluator, dataset, metric, value, low, high, n and details. `details` has the
+    evaluator's version and settings, the digests of data and episodes, and `notes`: what to know before trusting the
+    score. Rows of the evaluator `training` have the test accuracy of a generation's last epoch, and of its best epoch.
     """
     return {"state": experiment["state"], "rows": list(results.result_rows(store, experiment))}
 
 
 @router.get("/experiments/{experiment_id}/events")
-async def events(experiment: TheExperiment, store: TheStore) -> StreamingResponse:
-    """A stream of server-sent events: `progress` with the experiment's view whenever it changes, `end` after the last."""
+async def events(experiment: ExperimentDep, store: StoreDep) -> StreamingResponse:
+    """Streams server-sent events: `progress` with the experiment's view whenever it changes, then a final `end`."""
     return StreamingResponse(_stream(store, experiment["id"]), media_type="text/event-stream")
 
 
 @router.post("/experiments/{experiment_id}/cancel", status_code=202)
-def cancel(experiment: TheExperiment, store: TheStore, supervisor: TheSupervisor) -> dict[str, Any]:
-    """Ends the experiment; generations that are committed stay and are found again by the next experiment that needs them."""
+def cancel(experiment: ExperimentDep, store: StoreDep, supervisor: SupervisorDep) -> dict[str, Any]:
+    """Cancels the experiment. Committed generations are kept, and later experiments that need them use them."""
     if experiment["state"] in TERMINAL:
-        detail = f"it is {experiment['state']} already"
+        detail = f"the experiment is already {experiment['state']}"
         raise ApiProblem(409, "ALREADY_ENDED", "The experiment has ended", detail)
     store.cancel(experiment["id"])
     supervisor.wake()
@@ -128,17 +126,17 @@ async def _stream(store: Store, identity: str) -> AsyncIterator[str]:
         row = await run_in_threadpool(store.experiment, identity)
         assert row is not None
         view = await run_in_threadpool(results.view, store, row)
-        told = {key: value for key, value in view.items() if key != "progress"} | {
-            "epochs": view["progress"]["epochs_done"]
-        }
-        if told != last:
-            last, silent_s = told, 0.0
+        # the estimates in `progress` change all the time: only a finished epoch counts as a change
+        state = {key: value for key, value in view.items() if key != "progress"}
+        state["epochs"] = view["progress"]["epochs_done"]
+        if state != last:
+            last, silent_s = state, 0.0
             yield f"event: progress\ndata: {json.dumps(view)}\n\n"
         if row["state"] in TERMINAL:
             yield "event: end\ndata: {}\n\n"
             return
         silent_s += STREAM_S
-        if silent_s >= 15:
+        if silent_s >= KEEP_ALIVE_S:
             silent_s = 0.0
             yield ": keep-alive\n\n"
         await asyncio.sleep(STREAM_S)

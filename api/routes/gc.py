@@ -1,53 +1,37 @@
-"""POST /gc: what nobody needs any more, and its removal."""
+"""POST /gc: reports or removes checkpoints and folders that are no longer needed."""
 
 import time
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import TheStore
+from api.deps import ArtifactsDep, ServiceDep, StoreDep
 from api.problems import ApiProblem, not_found
-from orchestrator.checkpoints.gc import Artifacts, Scope, clean, survey
-from orchestrator.settings import Settings
+from orchestrator.checkpoints.gc import Scope, clean, survey
 
 router = APIRouter(tags=["service"])
 
 
-class Cleaning(BaseModel):
-    """What a clean-up may remove."""
+class GcRequest(BaseModel):
+    """What may be removed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    delete: bool = Field(False, description="remove it; else only say what would go")
-    grace_days: float = Field(7, ge=0, le=36_500, description="what is younger stays")
-    experiment: str | None = Field(None, max_length=64, description="only what this experiment shows")
-
-
-def service_of(request: Request) -> Settings:
-    service: Settings = request.app.state.service
-    return service
-
-
-def artifacts_of(request: Request) -> Artifacts:
-    from orchestrator.tracking.mlflow import Tracker  # mlflow: two seconds that the API's start need not wait for
-
-    return Tracker(service_of(request).tracking_uri)
+    delete: bool = Field(False, description="remove it; otherwise only report what would be removed")
+    grace_days: float = Field(7, ge=0, le=36_500, description="keep everything younger than this many days")
+    experiment: str | None = Field(None, max_length=64, description="consider only the nodes of this experiment")
 
 
 @router.post("/gc")
-def gc(
-    asked: Cleaning,
-    store: TheStore,
-    artifacts: Annotated[Artifacts, Depends(artifacts_of)],
-    service: Annotated[Settings, Depends(service_of)],
-) -> dict[str, Any]:
-    """Checkpoints that no result, fork, longer or unfinished experiment needs, and what ended experiments left on disk.
+def gc(asked: GcRequest, store: StoreDep, artifacts: ArtifactsDep, service: ServiceDep) -> dict[str, Any]:
+    """Reports the checkpoints and folders that are no longer needed, and removes them if `delete` is true.
 
-    Says what would go, and removes it where `delete` is true. A generation whose checkpoint went is trained again when a
-    later experiment needs it.
+    A checkpoint is needed by results, forks, longer runs of the same arm, and unfinished experiments; the folders are
+    what ended experiments left on disk. A generation whose checkpoint is removed is trained again when a later
+    experiment needs it.
     """
-    from orchestrator.tracking.mlflow import OUTAGE  # likewise
+    from orchestrator.tracking.mlflow import OUTAGE  # mlflow takes two seconds to import: not at the API's start
 
     if asked.experiment is not None and store.experiment(asked.experiment) is None:
         raise not_found(f"experiment {asked.experiment!r}")
@@ -55,7 +39,9 @@ def gc(
     try:
         return (clean if asked.delete else survey)(store, service.storage, artifacts, scope).as_json()
     except OUTAGE as error:
-        detail = f"{error}; ask again, what is marked already is found then"
         raise ApiProblem(
-            503, "CLEANING_INTERRUPTED", "The tracking server or the storage does not answer", detail
+            503,
+            "CLEANING_INTERRUPTED",
+            "The tracking server or the storage does not answer",
+            f"{error}; send the request again: it finds what is already marked for removal",
         ) from error

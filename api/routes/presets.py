@@ -1,4 +1,7 @@
-"""GET /presets and /presets/{folder}/{name}: experiments to start from; a spec names one as `{"preset": "paper/table-2"}`."""
+"""GET /presets and GET /presets/{folder}/{name}: experiments to start from.
+
+A spec refers to a preset by name: `{"preset": "paper/table-2"}`.
+"""
 
 from typing import Any
 
@@ -12,15 +15,15 @@ router = APIRouter(tags=["catalogue"])
 
 @router.get("/presets")
 def list_presets() -> dict[str, Any]:
-    """Name, version and a sentence of each."""
+    """Lists the presets: name, version and a sentence about each."""
     return {"items": [preset.summary() for preset in presets.known().values()]}
 
 
 @router.get("/presets/{folder}/{name}")
 def preset(folder: str, name: str) -> dict[str, Any]:
-    """One of them, with its spec as it may be edited and posted."""
+    """Returns one preset with its spec, which can be edited and posted."""
     found = presets.known().get(f"{folder}/{name}")
     if found is None:
-        detail = f"preset '{folder}/{name}' does not exist; GET /presets lists those that do"
+        detail = f"preset '{folder}/{name}' does not exist; GET /presets lists the existing ones"
         raise ApiProblem(404, "NOT_FOUND", "Not found", detail)
     return found.as_json()

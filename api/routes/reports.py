@@ -1,17 +1,17 @@
-"""GET /experiments/{id}/report and /report: the report of one experiment, or of several in one, in five formats."""
+"""GET /experiments/{id}/report and GET /report: the report of one experiment, or of several, in five formats."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api.deps import TheExperiment, TheStore, experiment_of
+from api.deps import ExperimentDep, StoreDep, experiment_of
 from orchestrator.store import Row, Store
 
 router = APIRouter(tags=["reports"])
 
 FormatName = Literal["html", "markdown", "latex", "csv", "json"]
-Format = Annotated[FormatName, Query(description="html opens in a browser; the others are files")]
+Format = Annotated[FormatName, Query(description="html opens in a browser; the other formats are files")]
 MOST_EXPERIMENTS = 50
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -29,23 +29,32 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/experiments/{experiment_id}/report", response_class=Response, responses=_ANSWERS)
-def report_of_one(experiment: TheExperiment, store: TheStore, format: Format = "html") -> Response:
-    """Tables, figures and where the numbers come from, of what was measured so far; it says what is missing."""
+def report_of_one(experiment: ExperimentDep, store: StoreDep, format: Format = "html") -> Response:
+    """Returns the tables and figures of what was measured so far, and the origin of every number.
+
+    The report marks what is not measured yet.
+    """
     return _answer(store, [experiment], format)
 
 
 @router.get("/report", response_class=Response, responses=_ANSWERS)
 def report_of_several(
-    store: TheStore,
-    experiment: Annotated[list[str], Query(min_length=1, max_length=MOST_EXPERIMENTS, description="id; once for each")],
+    store: StoreDep,
+    experiment: Annotated[
+        list[str],
+        Query(min_length=1, max_length=MOST_EXPERIMENTS, description="the id of an experiment; repeat it for each one"),
+    ],
     format: Format = "html",
 ) -> Response:
-    """One report of several experiments: tables of one name and equal columns are one, and so are all default tables."""
+    """Returns one report of several experiments.
+
+    Tables with the same name and the same columns are merged, and so are the default tables.
+    """
     return _answer(store, [experiment_of(each, store) for each in dict.fromkeys(experiment)], format)
 
 
 def _answer(store: Store, experiments: Sequence[Row], format: FormatName) -> Response:
-    from orchestrator.report import build  # with jinja2 and later matplotlib, which the API's start need not wait for
+    from orchestrator.report import build  # loads jinja2 and matplotlib: not at the API's start
     from orchestrator.report.formats import FORMATS
 
     chosen = FORMATS[format]
