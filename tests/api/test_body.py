@@ -1,4 +1,4 @@
-"""Whatever is posted, the answer is an accepted experiment or a problem document, and never our own mistake."""
+"""Whatever is posted, the answer is an accepted experiment or a problem document, never an internal error."""
 
 import json
 import time
@@ -25,7 +25,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def put_in(fragment: bytes) -> bytes:
-    """The good spec with `fragment` as one more member."""
+    """Returns the good spec with `fragment` as one more member."""
     return GOOD[:-1] + b", " + fragment + b"}"
 
 
@@ -47,8 +47,8 @@ def nested(depth: int) -> bytes:
         (put_in(b'"a": -Infinity'), "-Infinity is not a JSON number"),
         (put_in(b'"a": 1e999'), ""),
         (put_in(b'"a": -1e999'), ""),
-        (put_in(b'"name": "again"'), "'name' stands twice in one object"),
-        (put_in(b'"a": {"b": 1, "\\u0062": 2}'), "'b' stands twice in one object"),
+        (put_in(b'"name": "again"'), "'name' appears twice in one object"),
+        (put_in(b'"a": {"b": 1, "\\u0062": 2}'), "'b' appears twice in one object"),
         (put_in(b'"a": "\\ud800"'), "not valid Unicode"),
         (put_in(b'"\\udc00": 1'), "not valid Unicode"),
         (put_in(b'"a": "\\ud800", "a": 1'), ""),
@@ -92,7 +92,7 @@ def test_what_is_not_plain_json_is_refused(client: TestClient, raw: bytes, why: 
         (b"1", "", "WRONG_TYPE"),
     ],
 )
-def test_json_that_is_no_spec_is_told_what_is_wrong(client: TestClient, raw: bytes, pointer: str, code: str) -> None:
+def test_json_that_is_not_a_spec_gets_every_problem(client: TestClient, raw: bytes, pointer: str, code: str) -> None:
     answer = client.post("/experiments", content=raw)
     assert is_problem(answer, 422, "INVALID_SPEC")
     assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [(pointer, code)]
@@ -103,7 +103,7 @@ def test_a_body_of_300_kilobytes_is_too_large(client: TestClient) -> None:
     assert is_problem(answer, 413, "BODY_TOO_LARGE")
 
 
-def test_a_body_that_comes_in_pieces_is_measured_as_it_comes(client: TestClient) -> None:
+def test_a_body_in_pieces_is_measured_as_it_arrives(client: TestClient) -> None:
     pieces = iter([b" " * 1000] * 300)
     assert is_problem(client.post("/experiments", content=pieces), 413, "BODY_TOO_LARGE")
     assert client.post("/experiments", content=iter([GOOD[:50], GOOD[50:]])).status_code == 202
@@ -115,12 +115,12 @@ def test_the_largest_body_is_read(client: TestClient) -> None:
     assert client.post("/experiments", content=padded + b" ").status_code == 413
 
 
-def test_a_body_full_of_names_of_which_the_last_is_repeated_is_refused_within_seconds() -> None:
+def test_a_repeated_name_among_many_is_found_within_seconds() -> None:
     names = [f'"{index:05}":1' for index in range(25_000)]
     raw = ("{" + ",".join([*names, names[-1]]) + "}").encode()
     assert len(raw) < body.MAX_BYTES
     began = time.process_time()
-    with pytest.raises(ApiProblem, match="'24999' stands twice"):
+    with pytest.raises(ApiProblem, match="'24999' appears twice"):
         body.parse(raw)
     assert time.process_time() - began < 2
 
@@ -138,9 +138,6 @@ def test_a_body_full_of_names_of_which_the_last_is_repeated_is_refused_within_se
 )
 def test_plain_json_is_read_as_it_is(raw: bytes, value: Any) -> None:
     assert body.parse(raw) == value
-
-
-# --- anything at all ---
 
 
 def check_answer(client: TestClient, raw: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The docker files, linted without an engine: nothing is published beyond loopback, tokens are on, commands exist."""
+"""Checks the Docker files without running Docker: no port beyond loopback, tokens required, no secret written down."""
 
 import re
 import shlex
@@ -24,7 +24,7 @@ def test_nothing_is_published_beyond_loopback(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_our_containers_have_no_privileges(service: str) -> None:
+def test_the_containers_have_no_privileges(service: str) -> None:
     settings = COMPOSE["services"][service]
     assert settings["cap_drop"] == ["ALL"]
     assert settings["security_opt"] == ["no-new-privileges:true"]

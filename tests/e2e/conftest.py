@@ -1,4 +1,4 @@
-"""The real Ray, MLflow and API, started once for the suite on free ports and ended by pid."""
+"""Starts the real Ray, MLflow and API once for the suite, on free ports, and stops them."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def left(started: set[int]) -> list[str]:
-    """Those of the processes that still run; one that has ended may wait for init to collect it."""
+    """Returns the processes of `started` that still run; a process that init has not collected yet does not."""
     return [line for line in processes() if int(line.split()[0]) in started and "<defunct>" not in line]
 
 
@@ -41,21 +41,21 @@ def client(stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def store(stack: Stack) -> Iterator[Store]:
-    """The server's own database, to look behind the API."""
+    """The server's own database, to check what the API does not show."""
     opened = Store(f"sqlite:///{stack.home / 'relearn.db'}")
     yield opened
     opened.close()
 
 
 def processes() -> list[str]:
-    """`pid ppid args` of every process."""
+    """Returns `pid ppid args` of every process."""
     return subprocess.run(
         ["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout.splitlines()
 
 
 def below(top: int) -> list[int]:
-    """`top` and the processes it started, and theirs."""
+    """Returns `top` and its descendants."""
     parents = {int(line.split()[0]): int(line.split()[1]) for line in processes()}
 
     def is_below(pid: int) -> bool:
@@ -67,6 +67,6 @@ def below(top: int) -> list[int]:
 
 
 def children_named(stack: Stack, name: str) -> list[int]:
-    """Processes below our own Ray whose title contains `name`."""
+    """Returns the descendants of the suite's own Ray whose title contains `name`."""
     titles = {int(line.split()[0]): line for line in processes()}
     return [pid for pid in below(stack.pids()["ray"]) if name in titles.get(pid, "") and pid != os.getpid()]

@@ -1,4 +1,4 @@
-"""What a plan says before an experiment, what a timing run on the real cluster adds, and what the experiment then proves."""
+"""A plan before its experiment, after a timing run on the real cluster, and after the experiment."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A search on the real parts: the worse trials are given up, nothing is trained twice, and a killed driver loses nothing."""
+"""A search on the real Ray: worse trials are given up, nothing is trained twice, and a killed driver loses nothing."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def search(generations: int, **changes: Any) -> dict[str, Any]:
 
 
 def generations(store: Store, experiment: str) -> dict[str, dict[int, str]]:
-    """By trial and generation: the node's key."""
+    """Returns the node's key by trial and generation."""
     found: dict[str, dict[int, str]] = {}
     for use in store.uses_of(experiment):
         if use["kind"] == "generation" and use["arm"] != "normal":
@@ -81,9 +81,9 @@ def test_the_best_are_trained_to_the_end_and_the_others_are_given_up(
         done = trial["generations"]
         assert states == ["SUCCEEDED"] * done + ["SKIPPED"] * (4 - done)
         assert list(trial["objective"]) == [str(generation) for generation in range(done)]
-        assert done >= 2  # nobody is judged before the first rung
+        assert done >= 2  # no trial is compared before the first rung
     assert trials[0]["objective"]["3"] >= trials[1]["objective"]["3"]
-    # successive halving: whoever was given up at a rung has half of those on it, or more, before it
+    # successive halving: at least half of the trials on a rung are better than one that was given up there
     for trial in trials:
         if trial["state"] == "STOPPED":
             rung = str(trial["generations"] - 1)
@@ -92,7 +92,7 @@ def test_the_best_are_trained_to_the_end_and_the_others_are_given_up(
             assert better >= max(len(there) // 2, 2)
 
 
-def test_objectives_are_evaluations_like_any_other_and_the_rest_is_judged_of_the_best_alone(
+def test_objectives_are_ordinary_evaluations_and_the_others_are_done_for_the_best_alone(
     client: Client, first: dict[str, Any]
 ) -> None:
     rows = client.results(first["id"])
@@ -160,7 +160,7 @@ def test_a_search_goes_on_where_its_driver_was_killed(client: Client, store: Sto
 
 
 @pytest.mark.long
-def test_a_trial_that_diverges_is_an_answer_and_no_failure(client: Client, store: Store) -> None:
+def test_a_trial_that_diverges_does_not_fail_the_search(client: Client, store: Store) -> None:
     """Early layers that ascend at a thousand times the rate and grow by their weight decay, 50 times a step."""
     raw = search(3, seeds=[13], evaluations=[])
     raw["train"] |= {"epochs": 4, "weight_decay": 1.0}
@@ -177,16 +177,14 @@ def test_a_trial_that_diverges_is_an_answer_and_no_failure(client: Client, store
 
 
 @pytest.mark.long
-def test_kill_9_of_a_worker_in_a_leg_costs_no_bit(client: Client, store: Store, stack: Stack) -> None:
+def test_kill_9_of_a_worker_in_a_search_costs_no_bit(client: Client, store: Store, stack: Stack) -> None:
     raw = search(2, seeds=[14], evaluations=[], resources={"checkpoint_every_s": 0})
     raw["data"] |= {"train_per_class": 2}
     raw["train"] |= {"epochs": 240, "evaluate_every": 240}
     raw["search"] |= {"trials": 1, "keep": 1}
     del raw["arms"][0]
     posted = client.submit(raw)
-    until(
-        client, posted["id"], in_epoch(1, 2)
-    )  # seconds of the generation are left: it cannot end before the signal arrives
+    until(client, posted["id"], in_epoch(1, 2))  # seconds of the generation are left when the signal arrives
     (worker,) = children_named(stack, "ray::ImplicitFunc")
     os.kill(worker, signal.SIGKILL)
     view = end(client, posted["id"])

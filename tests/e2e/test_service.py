@@ -1,4 +1,4 @@
-"""The main job on the real parts: POST, watch, compare; cached the second time; whole after kill -9 and after cancel."""
+"""The main job on the real Ray, MLflow and API: post, watch, compare, find done work, survive kill -9, cancel."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def in_epoch(generation: int, epoch: int) -> Callable[[dict[str, Any]], bool]:
 
 
 def undisturbed_digests(raw: dict[str, Any]) -> dict[str, str]:
-    """Node key -> weights digest of the same training in this process, without any service."""
+    """Returns node key -> weights digest of the same training in this process, without any service."""
     resolved = check(raw)
     one = resolved.train_spec(resolved.arms[0], resolved.seeds[0])
     dataset = one.data.load()
@@ -210,7 +210,7 @@ def test_every_generation_is_committed_with_its_hash(
         directory = Tracker(stack.links["mlflow"]).fetch_checkpoint(node["checkpoint_uri"], tmp_path / node["key"])
         manifest = checkpoint.read_manifest(directory)
         assert (manifest.key, manifest.weights_sha256) == (node["key"], node["weights_sha256"])
-    gone(stack, f"orchestrator.driver {first['id']}")  # it cleans up after it has said how the experiment ended
+    gone(stack, f"orchestrator.driver {first['id']}")  # it cleans up after it has recorded the outcome
     working = stack.home / "storage" / "checkpoints"
     assert not any((working / node["key"]).exists() for node in nodes)  # what is committed leaves no copy behind
 
@@ -241,9 +241,7 @@ def test_a_longer_run_trains_only_what_is_new(first: dict[str, Any], client: Cli
 def test_kill_9_of_a_training_worker_costs_no_bit(client: Client, store: Store, stack: Stack) -> None:
     raw = long(generations=2, epochs=240, seed=0)
     posted = client.submit(raw)
-    until(
-        client, posted["id"], in_epoch(1, 2)
-    )  # seconds of the generation are left: it cannot end before the signal arrives
+    until(client, posted["id"], in_epoch(1, 2))  # seconds of the generation are left when the signal arrives
     (worker,) = children_named(stack, "ray::RayTrainWorker")
     os.kill(worker, signal.SIGKILL)
     undisturbed = undisturbed_digests(raw)
@@ -338,7 +336,7 @@ def test_cancel_keeps_what_is_committed(client: Client, store: Store, stack: Sta
     client.cancel(posted["id"])
     assert end(client, posted["id"])["state"] == "CANCELLED"
     gone(stack, "ray::RayTrainWorker")
-    with pytest.raises(Refused, match="it is CANCELLED already"):
+    with pytest.raises(Refused, match="the experiment is already CANCELLED"):
         client.cancel(posted["id"])
     published(client, posted["id"])
     (run,) = store.runs_of(posted["id"])

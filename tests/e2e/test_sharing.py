@@ -23,7 +23,7 @@ ACCURACY = {"evaluator": {"name": "accuracy"}}
 
 @pytest.fixture(scope="module")
 def first(client: Client) -> dict[str, Any]:
-    """Three arms of two generations each, judged after the last."""
+    """Three arms of two generations each, evaluated after the last."""
     posted = client.submit(spec(name="earlier", seeds=[3], evaluations=[ACCURACY]))
     view = end(client, posted["id"])
     assert view["state"] == "SUCCEEDED", view["message"]
@@ -31,13 +31,13 @@ def first(client: Client) -> dict[str, Any]:
 
 
 def makers(store: Store, experiment: str) -> dict[int, str]:
-    """By generation: the id of the experiment that trained it."""
+    """Returns by generation the id of the experiment that trained it."""
     uses = store.uses_of(experiment)
     return {use["generation"]: use["made_by"].split("/")[0] for use in uses if use["kind"] == "generation"}
 
 
-def test_an_experiment_waits_for_what_another_one_is_training_and_trains_the_rest(client: Client, store: Store) -> None:
-    """Three generations of SEAL, and while they are trained five of the same: two are left for the second experiment."""
+def test_an_experiment_waits_for_what_another_is_training_and_trains_the_rest(client: Client, store: Store) -> None:
+    """While one experiment trains three generations of SEAL, another asks for five: it trains the two that are left."""
     one = client.submit(long(3, 60, seed=71))["id"]
     until(client, one, in_epoch(0, 1))
     other = client.submit(long(5, 60, seed=71))["id"]
@@ -85,7 +85,7 @@ def test_a_fork_goes_on_from_an_earlier_experiment(client: Client, store: Store,
 
 @pytest.mark.long
 def test_the_same_work_twice_at_once_on_a_full_cluster_is_done_once(client: Client, store: Store) -> None:
-    """The first fills both CPUs; the second holds none while it waits."""
+    """The first experiment uses both CPUs; the second uses none while it waits."""
     raw = spec(name="twice", arms=spec()["arms"][:1], seeds=[91, 92, 93], evaluations=[ACCURACY])
     both = [client.submit(raw)["id"] for _ in range(2)]
     for identity in both:
@@ -94,10 +94,10 @@ def test_the_same_work_twice_at_once_on_a_full_cluster_is_done_once(client: Clie
     assert {key: row["made_by"] for key, row in one.items()} == {key: row["made_by"] for key, row in other.items()}
 
 
-def test_checkpoints_are_judged_without_training(
+def test_checkpoints_are_evaluated_without_training(
     client: Client, store: Store, stack: Stack, first: dict[str, Any], tmp_path: Path
 ) -> None:
-    """A committed generation, its artifact in MLflow and its weights in a file are the same network with the same accuracy."""
+    """A committed generation, its artifact in MLflow and its weights in a file have the same accuracy."""
     uses = store.uses_of(first["id"])
     (key,) = {use["key"] for use in uses if (use["arm"], use["generation"], use["kind"]) == ("seal", 1, "generation")}
     uri = store.nodes_of(first["id"])[key]["checkpoint_uri"]
@@ -112,7 +112,7 @@ def test_checkpoints_are_judged_without_training(
         {"name": "artifact", "checkpoint": {"uri": uri}},
         {"name": "file", "checkpoint": {"uri": str(tmp_path / "net.pt"), "strip_prefix": "module."}},
     ]
-    posted = client.submit(spec(name="judged", seeds=[3], arms=arms, evaluations=[ACCURACY]))
+    posted = client.submit(spec(name="evaluated", seeds=[3], arms=arms, evaluations=[ACCURACY]))
     assert posted["plan"]["generation"]["cached"] == posted["plan"]["evaluation"]["cached"] == 1
     view = end(client, posted["id"])
     assert view["state"] == "SUCCEEDED", view["message"]

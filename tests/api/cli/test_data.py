@@ -1,4 +1,4 @@
-"""`relearn data`, run as its users run it (in this process), and GET /datasets."""
+"""`relearn data`, run in this process, and GET /datasets."""
 
 import hashlib
 import json
@@ -61,13 +61,13 @@ def test_verify_finds_a_flipped_bit(tmp_path: Path, root: Path, capsys: pytest.C
         (["prepare", "eurosats", "--from", "."], "'eurosats' is not prepared from files"),
         (["prepare", "digits", "--from", "."], "'digits' is not prepared from files"),
         (["prepare", "folder", "--from", "."], "folder needs --tree NAME"),
-        (["prepare", "eurosat", "--tree", "x", "--from", "."], "--tree goes with folder"),
+        (["prepare", "eurosat", "--tree", "x", "--from", "."], "--tree is only for folder"),
         (["prepare", "eurosat", "--size", "65", "--from", "."], "--size 65 is not known for eurosat"),
         (["prepare", "cub200", "--recipe", "native", "--from", "."], "recipe native is for square images of one size"),
         (["verify", "eurosats"], "eurosats"),
     ],
 )
-def test_wrong_usage_is_told_and_ends_with_2(
+def test_wrong_usage_is_reported_and_returns_2(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", *arguments]) == 2
@@ -96,7 +96,7 @@ def test_the_api_lists_data_sets_and_refuses_what_is_not_prepared(tmp_path: Path
         assert client.post("/experiments", json=raw).status_code == 202
 
 
-def test_a_subset_is_told_as_specs_must_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_subset_is_printed_as_specs_must_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = BUILDERS["eurosat"](tmp_path / "eurosat")
     kept = [item for _, item in tree.labels][:1]
     listing = tmp_path / "labeled_80.csv"

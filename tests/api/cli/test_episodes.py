@@ -16,7 +16,7 @@ def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELEARN_DATA", str(tmp_path / "data"))
 
 
-def test_what_is_exported_is_what_a_run_would_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exported_episodes_are_those_that_a_run_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*EXPORT, "--out", str(tmp_path / "out.json")]) == 0
     expected = draw("digits-edges", labels_of(named("digits-edges").load()), 5, 2, 15, 7, seed=0)
     assert read(tmp_path / "out.json").digest == expected.digest
@@ -45,7 +45,9 @@ def test_an_imported_ledger_is_listed_and_may_be_named(tmp_path: Path, capsys: p
         (["episodes", "import", "absent.json"], "No such file or directory: 'absent.json'"),
     ],
 )
-def test_what_cannot_be_done_is_said(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_done_is_reported(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
 

@@ -26,12 +26,9 @@ def test_what_a_spec_may_name_is_listed_with_its_schema(tmp_path: Path, path: st
     assert all(item["schema"]["additionalProperties"] is False for item in items)
 
 
-# --- the example package, installed as a researcher does ---
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example package in it."""
+    """A folder in which the example package is installed."""
     work = tmp_path_factory.mktemp("example")
     shutil.copytree(EXAMPLE, work / "source")  # building leaves files beside the source
     offline = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet")

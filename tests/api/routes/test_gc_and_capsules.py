@@ -1,4 +1,4 @@
-"""Clean-up and capsules as the API and the command line offer them."""
+"""Garbage collection and capsules, through the API and on the command line."""
 
 import json
 import socket
@@ -15,17 +15,19 @@ import uvicorn
 from api import body
 from api.app import create_app
 from api.cli.__main__ import main
-from api.routes.gc import artifacts_of
+from api.deps import artifacts_of
 from api.settings import ApiSettings
 from orchestrator.store import Store
-from tests.api.builders import TestClient, database, is_problem, serving, settings
+from tests.api.builders import TestClient, database, is_problem, settings
 from tests.orchestrator.builders import Jobs, do, finished, node, planned, small, submitted
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
 
 G0 = node(planned(small()), "normal", 0).key
 
 
 class NoArtifacts:
-    """A tracking server where everything has 7 bytes, and that knows of no run."""
+    """A tracking server that has no run, and in which every checkpoint has 7 bytes."""
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
@@ -42,7 +44,7 @@ class NoArtifacts:
 
 @dataclass
 class Doing(Jobs):
-    """An executor that has done an experiment the moment it is submitted; Normal's top1 is `top1`."""
+    """An executor that completes an experiment as soon as it is submitted; Normal's top1 is `top1`."""
 
     database_url: str = ""
     top1: float = 0.75
@@ -57,33 +59,12 @@ class Doing(Jobs):
 
 
 @pytest.fixture
-def configured(tmp_path: Path) -> ApiSettings:
-    return settings(tmp_path / "home")
-
-
-@pytest.fixture
-def client(configured: ApiSettings) -> Iterator[TestClient]:
-    with serving(configured) as client:
-        yield client
-
-
-@pytest.fixture
 def store(configured: ApiSettings, client: TestClient) -> Iterator[Store]:
     with database(configured) as store:
         yield store
 
 
-@pytest.fixture(autouse=True)
-def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("RELEARN_URL", "RELEARN_TOKEN", "RELEARN_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-# --- clean-up ---
-
-
-def test_what_would_go_is_said_and_goes_only_when_asked_to(client: TestClient, store: Store) -> None:
+def test_what_is_not_needed_is_reported_and_removed_only_with_delete(client: TestClient, store: Store) -> None:
     fake = NoArtifacts()
     client.app.dependency_overrides[artifacts_of] = lambda: fake  # type: ignore[attr-defined]
     finished(store)
@@ -101,19 +82,17 @@ def test_what_would_go_is_said_and_goes_only_when_asked_to(client: TestClient, s
 @pytest.mark.parametrize(
     "wrong", [{"grace_days": -1}, {"delete": "yes"}, {"days": 1}, {"grace_days": None}, {"experiment": 3}, []]
 )
-def test_a_clean_up_that_makes_no_sense_is_refused(client: TestClient, wrong: Any) -> None:
+def test_an_invalid_request_is_refused(client: TestClient, wrong: Any) -> None:
     assert is_problem(client.post("/gc", json=wrong), 422, "INVALID_PARAMETER")
 
 
-def test_a_clean_up_of_an_experiment_that_is_not_there_is_refused(client: TestClient) -> None:
+def test_gc_of_an_unknown_experiment_is_refused(client: TestClient) -> None:
     assert is_problem(client.post("/gc", json={"experiment": "exp_of_nobody"}), 404, "NOT_FOUND")
 
 
-def test_a_tracking_server_that_does_not_answer_is_said_and_nothing_is_forgotten(
+def test_a_tracking_server_that_does_not_answer_is_reported_and_nothing_is_forgotten(
     client: TestClient, store: Store
 ) -> None:
-    """Nothing listens at its address."""
-
     class Away(NoArtifacts):
         def size(self, uri: str) -> int:
             raise ConnectionError("nobody answers")
@@ -122,9 +101,6 @@ def test_a_tracking_server_that_does_not_answer_is_said_and_nothing_is_forgotten
     finished(store)
     assert is_problem(client.post("/gc", json={"delete": True, "grace_days": 0}), 503, "CLEANING_INTERRUPTED")
     assert store.has_checkpoint(G0)
-
-
-# --- capsules ---
 
 
 def test_a_capsule_is_exported_posted_and_compared(client: TestClient, store: Store) -> None:
@@ -139,9 +115,9 @@ def test_a_capsule_is_exported_posted_and_compared(client: TestClient, store: St
     assert client.get(f"/experiments/{again}/verdict").json()["verdict"] == "not finished"
     store.set_published(again)
     assert store.move(again, "SUCCEEDED")
-    said = client.get(f"/experiments/{again}/verdict").json()
-    assert (said["verdict"], said["experiment"], said["capsule"]["experiment"]) == ("same", again, first)
-    assert said["nodes"] == {"compared": 5, "anew": 0, "found": 5, "same_work": 5}
+    verdict = client.get(f"/experiments/{again}/verdict").json()
+    assert (verdict["verdict"], verdict["experiment"], verdict["capsule"]["experiment"]) == ("same", again, first)
+    assert verdict["nodes"] == {"compared": 5, "anew": 0, "found": 5, "same_work": 5}
 
 
 def test_what_was_posted_as_a_spec_has_no_verdict(client: TestClient, store: Store) -> None:
@@ -166,12 +142,9 @@ def test_a_capsule_may_be_larger_than_a_spec(client: TestClient, store: Store) -
     )
 
 
-# --- the commands ---
-
-
 @contextmanager
 def listening(configured: ApiSettings, jobs: Jobs) -> Iterator[str]:
-    """The address of a real server on a free port."""
+    """Yields the address of a real server on a free port."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(create_app(configured, jobs), log_level="critical"))
@@ -195,7 +168,7 @@ def listening(configured: ApiSettings, jobs: Jobs) -> Iterator[str]:
 
 @pytest.fixture
 def installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Store]]:
-    """Starts installations that do at once what is posted, each the one that commands talk to from then on."""
+    """Starts installations that complete at once what is posted; commands use the one that was started last."""
     opened = []
 
     def start(name: str, top1: float = 0.75) -> Store:
@@ -213,18 +186,18 @@ def installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ca
         store.close()
 
 
-def test_a_capsule_is_done_again_on_another_installation(
+def test_a_capsule_is_run_again_on_another_installation(
     installation: Callable[..., Store], capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiment = finished(installation("first"))
     assert main(["capsule", "export", experiment, "--out", "a.json"]) == 0
-    said = capsys.readouterr().out
-    assert "a.json: 5 nodes (5 succeeded)" in said
-    assert f"sha256 {json.loads(Path('a.json').read_text())['sha256']}" in said
+    printed = capsys.readouterr().out
+    assert "a.json: 5 nodes (5 succeeded)" in printed
+    assert f"sha256 {json.loads(Path('a.json').read_text())['sha256']}" in printed
 
     assert main(["capsule", "check", "a.json"]) == 0
-    said = capsys.readouterr().out
-    assert "5 of the nodes found are the very work that the capsule describes, which proves nothing" in said
+    printed = capsys.readouterr().out
+    assert "5 of the nodes found are the very work that the capsule describes, which proves nothing" in printed
 
     installation("second")
     assert main(["capsule", "check", "a.json"]) == 0
@@ -235,15 +208,16 @@ def test_a_capsule_is_done_again_on_another_installation(
     ]
 
 
-def test_a_capsule_that_came_out_otherwise_fails_the_check(
+def test_a_capsule_with_other_results_fails_the_check(
     installation: Callable[..., Store], capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["capsule", "export", finished(installation("first")), "--out", "a.json"])
     store = installation("second", top1=0.5)
     assert main(["capsule", "check", "a.json"]) == 1
-    said = capsys.readouterr().out
-    assert "differs at node normal/seed0/g1/accuracy/digits-noisy" in said
-    assert "top1: 0.75 [0.73, 0.77] there, 0.5 [0.48, 0.52] here (joint 95 % interval)" in said.replace("\n", " ")
+    printed = capsys.readouterr().out
+    assert "differs at node normal/seed0/g1/accuracy/digits-noisy" in printed
+    score = "top1: 0.75 [0.73, 0.77] in the capsule, 0.5 [0.48, 0.52] here (joint 95 % interval)"
+    assert score in " ".join(printed.split())
     (row,) = store.experiments()
     assert main(["capsule", "check", "a.json", "--against", row["id"], "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
@@ -251,13 +225,13 @@ def test_a_capsule_that_came_out_otherwise_fails_the_check(
     assert len(store.experiments()) == 1
 
 
-def test_a_file_that_is_no_capsule_is_refused(
+def test_a_file_that_is_not_a_capsule_is_refused(
     installation: Callable[..., Store], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     experiment = finished(installation("first"))
     Path("spec.json").write_text(json.dumps(small()))
     assert main(["capsule", "check", "spec.json"]) == 2
-    assert "spec.json is no capsule: `relearn capsule export` writes one" in capsys.readouterr().err
+    assert "spec.json is not a capsule: `relearn capsule export` writes one" in capsys.readouterr().err
     assert main(["capsule", "check", "missing.json"]) == 2
     assert main(["capsule", "export", experiment]) == 0
     changed = json.loads(Path(f"{experiment}.capsule.json").read_text()) | {"versions": {}}
@@ -267,7 +241,7 @@ def test_a_file_that_is_no_capsule_is_refused(
         assert "it was changed since it was exported" in capsys.readouterr().err
 
 
-def test_the_command_lists_what_would_go_and_why_the_rest_stays(
+def test_the_command_lists_what_would_be_removed_and_why_the_rest_is_kept(
     installation: Callable[..., Store], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     store = installation("first")
@@ -278,10 +252,10 @@ def test_the_command_lists_what_would_go_and_why_the_rest_stays(
     scratch.mkdir(parents=True)
     (scratch / "log").write_bytes(b"x" * 2048)
     assert main(["gc"]) == 0
-    said = capsys.readouterr().out
-    assert f"ray/small-{cancelled}-a1" in said
-    assert "0 checkpoints and 2 KiB in all would go; `relearn gc --delete` removes it" in said
-    assert "2 checkpoints stay: a result was measured on it, or is to be" in said
+    printed = capsys.readouterr().out
+    assert f"ray/small-{cancelled}-a1" in printed
+    assert "would be removed: 0 checkpoints, 2 KiB in total; `relearn gc --delete` removes it" in printed
+    assert "2 checkpoints are kept: a result was measured on it, or is to be" in printed
     assert scratch.exists()
     assert main(["gc", "--delete", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == 2048

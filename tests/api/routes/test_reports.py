@@ -1,35 +1,13 @@
+"""GET /experiments/{id}/report and GET /report."""
+
 import csv
 import io
-from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
 import pytest
 
-from api.cli.__main__ import main
-from api.client import Client
 from api.settings import ApiSettings
-from tests.api.builders import TestClient, database, is_problem, serving, settings
-from tests.orchestrator.report.builders import realistic, scored
-
-VALUES = {("normal", 0): 0.5, ("seal", 0): 0.75}
-
-
-@pytest.fixture
-def configured(tmp_path: Path) -> ApiSettings:
-    return settings(tmp_path / "home")
-
-
-@pytest.fixture
-def client(configured: ApiSettings) -> Iterator[TestClient]:
-    with serving(configured) as client:
-        yield client
-
-
-@pytest.fixture
-def experiment(client: TestClient, configured: ApiSettings) -> str:
-    with database(configured) as store:
-        return scored(store, VALUES)
+from tests.api.builders import SCORES, TestClient, database, is_problem
+from tests.orchestrator.report.builders import scored
 
 
 @pytest.mark.parametrize(
@@ -42,7 +20,7 @@ def experiment(client: TestClient, configured: ApiSettings) -> str:
         ("json", "application/json", '{\n "title": "small"'),
     ],
 )
-def test_each_format_says_what_it_is(client: TestClient, experiment: str, name: str, kind: str, begins: str) -> None:
+def test_each_format_has_its_media_type(client: TestClient, experiment: str, name: str, kind: str, begins: str) -> None:
     answer = client.get(f"/experiments/{experiment}/report", params={"format": name})
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
     assert answer.text.startswith(begins)
@@ -60,7 +38,7 @@ def test_a_page_may_load_nothing(client: TestClient, experiment: str) -> None:
 
 def test_several_experiments_are_one_report(client: TestClient, configured: ApiSettings, experiment: str) -> None:
     with database(configured) as store:
-        other = scored(store, VALUES, name="other", data={"name": "digits-noisy", "train_per_class": 5})
+        other = scored(store, SCORES, name="other", data={"name": "digits-noisy", "train_per_class": 5})
     answer = client.get("/report", params={"experiment": [experiment, other, experiment], "format": "csv"})
     rows = [line["row"] for line in csv.DictReader(io.StringIO(answer.text))]
     assert rows == ["small/normal", "small/seal", "other/normal", "other/seal"]
@@ -72,49 +50,3 @@ def test_what_is_not_there_and_what_is_no_format_is_refused(client: TestClient, 
     assert is_problem(client.get("/report", params={"experiment": [experiment, "exp_0"]}), 404, "NOT_FOUND")
     assert is_problem(client.get(f"/experiments/{experiment}/report?format=pdf"), 422, "INVALID_PARAMETER")
     assert is_problem(client.get("/report"), 422, "INVALID_PARAMETER")
-
-
-# --- the command ---
-
-
-@pytest.fixture
-def served(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    """The command line talks to the application of `client`."""
-    real = httpx.Client
-    monkeypatch.setattr("httpx.Client", lambda **_: real(transport=client._transport, base_url=client.base_url))
-    return client
-
-
-def test_the_command_writes_what_the_file_ends_in(
-    served: TestClient, configured: ApiSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with database(configured) as store:
-        experiment = realistic(store)
-    target = tmp_path / "report.html"
-    assert main(["report", experiment, "--out", str(target)]) == 0
-    assert target.read_text().count("<img ") == 5
-    assert capsys.readouterr().out.startswith(f"{target}: html, ")
-
-
-def test_the_command_prints_markdown_or_what_is_asked_for(
-    served: TestClient, experiment: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["report", experiment]) == 0
-    assert capsys.readouterr().out.startswith("# small\n")
-    assert main(["report", experiment, "--format", "latex"]) == 0
-    assert capsys.readouterr().out.startswith(r"\documentclass")
-
-
-def test_the_command_says_what_it_cannot_do(
-    served: TestClient, experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["report", experiment, "--out", str(tmp_path / "report.pdf")]) == 2
-    assert ".html, .htm, .md, .tex, .csv, .json" in capsys.readouterr().err
-    assert main(["report", "exp_0"]) == 2
-    assert "'exp_0' does not exist" in capsys.readouterr().err
-    assert main(["report", experiment, "--out", str(tmp_path / "away" / "report.md")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
-
-
-def test_the_client_gives_the_text(served: TestClient, experiment: str) -> None:
-    assert Client().report([experiment], "markdown").startswith("# small\n")
