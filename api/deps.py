@@ -9,7 +9,8 @@ from orchestrator.checkpoints.gc import Artifacts
 from orchestrator.cluster.timing import RayCluster
 from orchestrator.estimate.forecast import Cluster
 from orchestrator.settings import Settings
-from orchestrator.store import Row, Store
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment
 from orchestrator.supervisor import Supervisor
 
 
@@ -36,7 +37,7 @@ SupervisorDep = Annotated[Supervisor, Depends(supervisor_of)]
 ServiceDep = Annotated[Settings, Depends(service_of)]
 
 
-def experiment_of(experiment_id: str, store: StoreDep) -> Row:
+def experiment_of(experiment_id: str, store: StoreDep) -> Experiment:
     """Returns the experiment that the path names. Raises ApiProblem (404) if it does not exist."""
     row = store.experiment(experiment_id)
     if row is None:
@@ -56,6 +57,6 @@ def artifacts_of(service: ServiceDep) -> Artifacts:
     return Tracker(service.tracking_uri)
 
 
-ExperimentDep = Annotated[Row, Depends(experiment_of)]
+ExperimentDep = Annotated[Experiment, Depends(experiment_of)]
 ClusterDep = Annotated[Cluster, Depends(cluster_of)]
 ArtifactsDep = Annotated[Artifacts, Depends(artifacts_of)]

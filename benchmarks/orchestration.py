@@ -112,8 +112,8 @@ def _service(raw: dict[str, Any]) -> tuple[float, float, dict[str, str]]:
         nodes = store.nodes_of(identity)
         first = store.training_began(identity) or began
         store.close()
-    finished = max(node["finished_at"] for node in nodes.values())
-    return finished - began, first - began, {key: node["weights_sha256"] for key, node in nodes.items()}
+    finished = max(node.finished_at or 0.0 for node in nodes.values())
+    return finished - began, first - began, {key: str(node.weights_sha256) for key, node in nodes.items()}
 
 
 if __name__ == "__main__":

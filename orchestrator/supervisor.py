@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from orchestrator.cluster.jobs import UNREACHABLE, JobState
 from orchestrator.spec import ExperimentSpec
-from orchestrator.states import LIVE
-from orchestrator.store import Row, Store
+from orchestrator.states import LIVE, ExperimentState, Reason
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment
 from orchestrator.tracking.publisher import Publisher
 
 log = logging.getLogger("relearn.supervisor")
@@ -25,6 +26,8 @@ LEASE_S = 30.0
 """An attempt that Ray does not know and that has been silent for so long is over."""
 MAX_ATTEMPTS = 5
 TICK_S = 1.0
+_SUBMITTED = (ExperimentState.STARTING, ExperimentState.RECOVERING)
+"""States of an attempt whose driver has not reported yet."""
 
 
 class Executor(Protocol):
@@ -84,8 +87,8 @@ class Supervisor:
         for experiment in self._store.experiments(LIVE):
             self._tend(experiment)
         free = self._max_running - len(self._store.experiments(LIVE))
-        for experiment in list(reversed(self._store.experiments(["QUEUED"])))[: max(free, 0)]:
-            self._attempt(experiment, "STARTING")
+        for experiment in list(reversed(self._store.experiments([ExperimentState.QUEUED])))[: max(free, 0)]:
+            self._attempt(experiment, ExperimentState.STARTING)
 
     def conclude(self) -> None:
         """Sets the final status of the runs of every experiment that has ended; what cannot be now is tried again."""
@@ -96,13 +99,13 @@ class Supervisor:
             )
 
             try:
-                spec = ExperimentSpec.model_validate_json(json.dumps(experiment["spec"]))
+                spec = ExperimentSpec.model_validate_json(json.dumps(experiment.spec))
                 Publisher(self._store, Tracker(self._tracking_uri), experiment, spec).conclude()
             except OUTAGE as error:
-                log.warning("%s: the tracking server does not answer, will try again: %s", experiment["id"], error)
+                log.warning("%s: the tracking server does not answer, will try again: %s", experiment.id, error)
             except ValidationError as error:
-                log.error("%s: its spec is no longer valid, so it stays unpublished: %s", experiment["id"], error)
-                self._store.set_published(experiment["id"])
+                log.error("%s: its spec is no longer valid, so it stays unpublished: %s", experiment.id, error)
+                self._store.set_published(experiment.id)
 
     def _repeat(self, work: Callable[[], None], now: threading.Event) -> None:
         while not self._ending.is_set():
@@ -115,33 +118,33 @@ class Supervisor:
             now.wait(TICK_S)
             now.clear()
 
-    def _tend(self, experiment: Row) -> None:
-        identity, attempt = experiment["id"], experiment["attempt"]
+    def _tend(self, experiment: Experiment) -> None:
+        identity, attempt = experiment.id, experiment.attempt
         state = self._executor.state(identity, attempt)
-        silent = self._now() - (experiment["alive_at"] or 0) > LEASE_S
+        silent = self._now() - (experiment.alive_at or 0) > LEASE_S
         over = state == "ENDED" or (state == "UNKNOWN" and silent)
         current = self._store.experiment(identity)
-        if current is None or current["state"] not in LIVE:
+        if current is None or current.state not in LIVE:
             return  # its driver recorded the outcome while we asked
-        if current["state"] == "CANCELLING":
+        if current.state == ExperimentState.CANCELLING:
             if over or attempt == 0:
                 self._store.release(identity)
-                self._store.move(identity, "CANCELLED")
+                self._store.move(identity, ExperimentState.CANCELLED)
             elif state == "RUNNING":
                 self._executor.stop(identity, attempt)
-        elif state == "UNKNOWN" and experiment["state"] in ("STARTING", "RECOVERING"):
-            self._executor.submit(identity, experiment["name"], attempt)
+        elif state == "UNKNOWN" and experiment.state in _SUBMITTED:
+            self._executor.submit(identity, experiment.name, attempt)
         elif over:
             why = self._executor.why(identity, attempt) if state == "ENDED" else "Ray does not know the job any more"
             log.warning("%s: attempt %d is over without an outcome (%s)", identity, attempt, why)
             self._store.release(identity)
             if attempt >= MAX_ATTEMPTS:
                 message = f"{attempt} attempts ended without an outcome; the last: {why}"
-                self._store.move(identity, "FAILED", reason="WORKER_LOST", message=message[:4000])
+                self._store.move(identity, ExperimentState.FAILED, reason=Reason.WORKER_LOST, message=message[:4000])
             else:
-                self._attempt(experiment, "RECOVERING")
+                self._attempt(experiment, ExperimentState.RECOVERING)
 
-    def _attempt(self, experiment: Row, state: str) -> None:
-        attempt = self._store.start_attempt(experiment["id"], state)
+    def _attempt(self, experiment: Experiment, state: ExperimentState) -> None:
+        attempt = self._store.start_attempt(experiment.id, state)
         if attempt is not None:
-            self._executor.submit(experiment["id"], experiment["name"], attempt)
+            self._executor.submit(experiment.id, experiment.name, attempt)

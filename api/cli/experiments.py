@@ -10,6 +10,7 @@ from api.cli import specs
 from api.cli.progress import follow
 from api.cli.tables import results_table, search_table, without_given_up
 from api.client import Client
+from orchestrator.states import ExperimentState
 
 
 def add(commands: Any) -> None:
@@ -50,7 +51,7 @@ def _list(options: argparse.Namespace, console: Console) -> int:
 def _watch(options: argparse.Namespace, console: Console) -> int:
     with Client() as client:
         view = follow(client.watch(options.experiment), console)
-    return 0 if view["state"] == "SUCCEEDED" else 1
+    return 0 if view["state"] == ExperimentState.SUCCEEDED else 1
 
 
 def _results(options: argparse.Namespace, console: Console) -> int:

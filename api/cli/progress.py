@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.tables import search_table
+from orchestrator.states import ExperimentState
 
 REPORT_S = 10.0
 """Seconds between two reports of the numbers where there is no terminal."""
@@ -43,7 +44,7 @@ def _follow_in_lines(views: Iterable[dict[str, Any]], console: Console) -> dict[
         if printed.get("state") != state:
             console.print(f"{view['state'].lower()}{': ' + view['message'] if view['message'] else ''}")
             printed["state"] = state
-        due = time.monotonic() - printed_at >= REPORT_S or view["state"] == "SUCCEEDED"
+        due = time.monotonic() - printed_at >= REPORT_S or view["state"] == ExperimentState.SUCCEEDED
         numbers = (progress["epochs_done"], progress["evaluations_done"])
         if due and printed.get("numbers") != numbers and (any(numbers) or progress["epochs_cached"]):
             printed_at = time.monotonic()

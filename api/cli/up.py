@@ -16,6 +16,7 @@ from api.cli.stack import Stack, running, serving
 from api.cli.tables import results_table, without_given_up
 from api.client import Client
 from orchestrator.settings import Settings
+from orchestrator.states import ExperimentState
 
 
 def add(commands: Any) -> None:
@@ -66,7 +67,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             f"{view['state'].lower()} after {time.monotonic() - began:.0f} s; addresses while `relearn up` runs:"
         )
         _print_links(stack, console, links)
-        return 0 if view["state"] == "SUCCEEDED" else 1
+        return 0 if view["state"] == ExperimentState.SUCCEEDED else 1
 
 
 def _wait_until_published(client: Client, identity: str) -> None:

@@ -24,7 +24,7 @@ def capsule(experiment: ExperimentDep, store: StoreDep) -> JSONResponse:
     It has the resolved spec, the versions, the key, weights, machine, data, episodes and scores of every node, and a
     digest of all of this.
     """
-    name = f'attachment; filename="{experiment["name"]}.capsule.json"'
+    name = f'attachment; filename="{experiment.name}.capsule.json"'
     return JSONResponse(
         capsule_of(store, experiment, time.time()).model_dump(mode="json"), headers={"Content-Disposition": name}
     )
@@ -37,10 +37,8 @@ def compared(experiment: ExperimentDep, store: StoreDep) -> dict[str, Any]:
     The verdict is `same`, `same within noise`, `differs at node X` or `not finished`. The answer also counts the nodes
     that were computed anew: a node that was found, because the same work was done here before, proves nothing.
     """
-    posted = store.capsule_of(experiment["id"])
+    posted = store.capsule_of(experiment.id)
     if posted is None:
-        detail = (
-            f"experiment {experiment['id']} was posted as a spec: only one that was posted as a capsule has a verdict"
-        )
+        detail = f"experiment {experiment.id} was posted as a spec: only one that was posted as a capsule has a verdict"
         raise ApiProblem(404, "NO_CAPSULE", "Not posted as a capsule", detail)
     return verdict(opened(posted), capsule_of(store, experiment, time.time()))

@@ -16,7 +16,8 @@ from orchestrator import catalogue, intake, results
 from orchestrator import plan as planning
 from orchestrator.problems import InvalidSpec
 from orchestrator.states import TERMINAL
-from orchestrator.store import KeyReused, Row, Store
+from orchestrator.store import KeyReused, Store
+from orchestrator.store.records import Experiment
 
 router = APIRouter(tags=["experiments"])
 STREAM_S = 1.0
@@ -41,7 +42,7 @@ async def submit(
     """
     posted = await read_posted(request)
 
-    def accept() -> tuple[Row, bool]:
+    def accept() -> tuple[Experiment, bool]:
         identity, new = store.answered(idempotency_key, posted.sha256), False
         if identity is None:
             spec = intake.read_spec(posted.spec(), store, catalogue.unchecked(service.home))
@@ -64,10 +65,10 @@ async def submit(
     except KeyReused as error:
         raise ApiProblem(422, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key reused", str(error)) from error
     supervisor.wake()
-    response.headers["Location"] = f"/experiments/{experiment['id']}"
+    response.headers["Location"] = f"/experiments/{experiment.id}"
     if not new:
         response.headers["Idempotency-Replayed"] = "true"
-    return results.summary(experiment) | {"plan": experiment["plan"]}
+    return results.summary(experiment) | {"plan": experiment.plan}
 
 
 @router.get("/experiments")
@@ -85,8 +86,7 @@ def show(experiment: ExperimentDep, store: StoreDep) -> dict[str, Any]:
 @router.get("/experiments/{experiment_id}/spec")
 def spec(experiment: ExperimentDep) -> dict[str, Any]:
     """Returns the resolved spec: every field that was omitted has its value."""
-    resolved: dict[str, Any] = experiment["spec"]
-    return resolved
+    return experiment.spec
 
 
 @router.get("/experiments/{experiment_id}/results")
@@ -97,24 +97,24 @@ def result_rows(experiment: ExperimentDep, store: StoreDep) -> dict[str, Any]:
     evaluator's version and settings, the digests of data and episodes, and `notes`: what to know before trusting the
     score. Rows of the evaluator `training` have the test accuracy of a generation's last epoch, and of its best epoch.
     """
-    return {"state": experiment["state"], "rows": list(results.result_rows(store, experiment))}
+    return {"state": experiment.state, "rows": list(results.result_rows(store, experiment))}
 
 
 @router.get("/experiments/{experiment_id}/events")
 async def events(experiment: ExperimentDep, store: StoreDep) -> StreamingResponse:
     """Streams server-sent events: `progress` with the experiment's view whenever it changes, then a final `end`."""
-    return StreamingResponse(_stream(store, experiment["id"]), media_type="text/event-stream")
+    return StreamingResponse(_stream(store, experiment.id), media_type="text/event-stream")
 
 
 @router.post("/experiments/{experiment_id}/cancel", status_code=202)
 def cancel(experiment: ExperimentDep, store: StoreDep, supervisor: SupervisorDep) -> dict[str, Any]:
     """Cancels the experiment. Committed generations are kept, and later experiments that need them use them."""
-    if experiment["state"] in TERMINAL:
-        detail = f"the experiment is already {experiment['state']}"
+    if experiment.state in TERMINAL:
+        detail = f"the experiment is already {experiment.state}"
         raise ApiProblem(409, "ALREADY_ENDED", "The experiment has ended", detail)
-    store.cancel(experiment["id"])
+    store.cancel(experiment.id)
     supervisor.wake()
-    current = store.experiment(experiment["id"])
+    current = store.experiment(experiment.id)
     assert current is not None
     return results.summary(current)
 
@@ -132,7 +132,7 @@ async def _stream(store: Store, identity: str) -> AsyncIterator[str]:
         if state != last:
             last, silent_s = state, 0.0
             yield f"event: progress\ndata: {json.dumps(view)}\n\n"
-        if row["state"] in TERMINAL:
+        if row.state in TERMINAL:
             yield "event: end\ndata: {}\n\n"
             return
         silent_s += STREAM_S

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from api.deps import ExperimentDep, StoreDep, experiment_of
-from orchestrator.store import Row, Store
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment
 
 router = APIRouter(tags=["reports"])
 
@@ -53,12 +54,12 @@ def report_of_several(
     return _answer(store, [experiment_of(each, store) for each in dict.fromkeys(experiment)], format)
 
 
-def _answer(store: Store, experiments: Sequence[Row], format: FormatName) -> Response:
+def _answer(store: Store, experiments: Sequence[Experiment], format: FormatName) -> Response:
     from orchestrator.report import build  # loads jinja2 and matplotlib: not at the API's start
     from orchestrator.report.formats import FORMATS
 
     chosen = FORMATS[format]
-    name = experiments[0]["name"] if len(experiments) == 1 else "report"
+    name = experiments[0].name if len(experiments) == 1 else "report"
     headers = dict(_HEADERS)
     if format not in ("html", "json"):
         headers["Content-Disposition"] = f'attachment; filename="{name}.{chosen.suffix}"'

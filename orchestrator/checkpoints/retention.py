@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.states import NodeState
 from orchestrator.store.records import Holdings
 
 USED = "used by an experiment that has not ended"
@@ -20,14 +21,14 @@ YOUNG = "younger than the grace period"
 
 def stays(holdings: Holdings, now: float, grace_s: float) -> dict[str, str | None]:
     """By key of every committed checkpoint: the first reason why it stays; None where it may go."""
-    trained = {each[:4]: each.key for each in holdings.shown if each.kind != "evaluation"}
+    trained = {each.place: each.key for each in holdings.shown if each.kind != "evaluation"}
     last: dict[tuple[str, str, int], int] = {}
     for experiment, arm, seed, generation in trained:
         row = experiment, arm, seed
         last[row] = max(generation, last.get(row, 0))
     reasons: dict[str, set[str]] = {
         USED: holdings.used,
-        JUDGED: {trained[each[:4]] for each in holdings.shown if each.kind == "evaluation"},
+        JUDGED: {trained[each.place] for each in holdings.shown if each.kind == "evaluation"},
         CONTINUED: set(_continued(holdings, trained)),
         LAST: {trained[*row, generation] for row, generation in last.items()},
         REFERRED: set(_referred(holdings, trained)),
@@ -61,7 +62,7 @@ def folder_goes(folder: Folder, holdings: Holdings, now: float, grace_s: float) 
     node = holdings.nodes.get(key[0]) if key else None
     if node is None or node.key in holdings.used:
         return None
-    if part == "fetched" or node.state == "SUCCEEDED":
+    if part == "fetched" or node.state == NodeState.SUCCEEDED:
         return "a working copy of what is done"
     return "left unfinished longer ago than the grace period" if now - folder.changed_at >= grace_s else None
 
@@ -75,7 +76,7 @@ REMOVED = "removed"
 def _continued(holdings: Holdings, trained: Mapping[tuple[str, str, int, int], str]) -> Iterator[str]:
     for each in holdings.shown:
         before = (each.experiment, each.arm, each.seed, each.generation - 1)
-        if each.kind == "generation" and each.state != "SUCCEEDED" and before in trained:
+        if each.kind == "generation" and each.state != NodeState.SUCCEEDED and before in trained:
             yield trained[before]
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.states import Reason
+
 
 @dataclass(frozen=True)
 class Task:
@@ -37,7 +39,7 @@ class GenerationDone:
 @dataclass(frozen=True)
 class SegmentFailed:
     task: Task
-    reason: str
+    reason: Reason
     message: str
 
 

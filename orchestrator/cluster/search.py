@@ -24,6 +24,7 @@ from orchestrator.cluster.board import Board, Message, Task
 from orchestrator.cluster.tune import Job
 from orchestrator.plan.legs import Leg, Legs
 from orchestrator.spec import Resources
+from orchestrator.states import Reason
 from trainer.core import checkpoint
 from trainer.core.determinism import pin_threads
 
@@ -48,7 +49,7 @@ class Calls:
     """Takes what a worker says while it trains."""
     judged: Callable[[str, dict[str, Any]], None]
     """Takes the record of an evaluation (evaluators.evaluate) by its key."""
-    failed: Callable[[Sequence[str], str, str], None]
+    failed: Callable[[Sequence[str], Reason, str], None]
     """Fails the first of the nodes that is not done, with reason and message."""
     stopping: Callable[[], bool]
 
@@ -114,13 +115,13 @@ class _Line:
         self.deliver()  # the generations come before what was judged on them
         leg = self.of_trial.pop(trial)
         if said is None:
-            self.calls.failed([node.key for node in (*leg.train, *leg.judge)], "WORKER_LOST", why)
+            self.calls.failed([node.key for node in (*leg.train, *leg.judge)], Reason.WORKER_LOST, why)
         else:
             found = json.loads(said)
             for key, record in found["records"].items():
                 self.calls.judged(key, record)
             for key, why_not in found["failed"].items():
-                self.calls.failed([key], "USER_ERROR", why_not)
+                self.calls.failed([key], Reason.USER_ERROR, why_not)
         self.legs.ended(leg)
 
 

@@ -34,6 +34,7 @@ from orchestrator.cluster.board import (
 )
 from orchestrator.plan.capacity import worker_capacity
 from orchestrator.spec import Resources
+from orchestrator.states import Reason
 from trainer import loop, methods
 from trainer.batches import DataBatches
 from trainer.core import checkpoint
@@ -172,9 +173,9 @@ def _follow(board: Any, lane: int, every_s: float) -> None:
 def failure(task: Task, error: Exception) -> SegmentFailed:
     """What is told of an error in training, while it is being handled."""
     if isinstance(error, loop.Diverged):
-        return SegmentFailed(task, "DIVERGED", str(error))
+        return SegmentFailed(task, Reason.DIVERGED, str(error))
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return SegmentFailed(task, "OOM" if out_of_memory else "USER_ERROR", traceback.format_exc(limit=-3))
+    return SegmentFailed(task, Reason.OOM if out_of_memory else Reason.USER_ERROR, traceback.format_exc(limit=-3))
 
 
 def run_segment(task: Task, board: Any, checkpoint_every_s: float, device: torch.device | None = None) -> None:

@@ -18,7 +18,7 @@ from orchestrator.driver.attempt import Attempt
 from orchestrator.driver.import_weights import bring_all_in
 from orchestrator.plan.search import Trials
 from orchestrator.settings import Settings
-from orchestrator.states import TERMINAL
+from orchestrator.states import TERMINAL, ExperimentState, NodeState, Reason
 from orchestrator.store import Store
 
 HEARTBEAT_S = 5.0
@@ -26,7 +26,7 @@ HEARTBEAT_S = 5.0
 
 def run(attempt: Attempt) -> None:
     """Does everything that is left, then records how the experiment ended."""
-    if not attempt.store.move(attempt.experiment, "RUNNING", attempt=attempt.number):
+    if not attempt.store.move(attempt.experiment, ExperimentState.RUNNING, attempt=attempt.number):
         return  # cancelled meanwhile, or a later attempt has begun
     threading.Thread(target=_tend, args=(attempt,), name="tend", daemon=True).start()
     attempt.committer.start()
@@ -53,27 +53,31 @@ def _look_elsewhere(attempt: Attempt) -> None:
     for key, node in attempt.plan.nodes.items():
         if node.elsewhere and key not in attempt.done:
             attempt.fail(
-                {key}, "DEPENDENCY", f"the checkpoint of {node.title} was removed since this was posted: train it again"
+                {key},
+                Reason.DEPENDENCY,
+                f"the checkpoint of {node.title} was removed since this was posted: train it again",
             )
 
 
 def _conclude(attempt: Attempt, excused: set[str]) -> None:
     """Puts back what was not made, and records the outcome; what is `excused` may have failed."""
-    skipped = [key for key, reason in attempt.failed.items() if reason == "DEPENDENCY"]
+    skipped = [key for key, reason in attempt.failed.items() if reason == Reason.DEPENDENCY]
     attempt.store.release(attempt.experiment, {*skipped, *attempt.given_up})
     if failed := {key: reason for key, reason in attempt.failed.items() if key not in excused}:
-        reason = next((each for each in failed.values() if each != "DEPENDENCY"), "DEPENDENCY")
+        reason = next((each for each in failed.values() if each != Reason.DEPENDENCY), Reason.DEPENDENCY)
         message = f"{len(failed)} of {len(attempt.plan.nodes)} nodes failed or were skipped; the rest is complete"
-        attempt.store.move(attempt.experiment, "FAILED", attempt=attempt.number, reason=reason, message=message)
+        attempt.store.move(
+            attempt.experiment, ExperimentState.FAILED, attempt=attempt.number, reason=reason, message=message
+        )
     else:
-        attempt.store.move(attempt.experiment, "SUCCEEDED", attempt=attempt.number)
+        attempt.store.move(attempt.experiment, ExperimentState.SUCCEEDED, attempt=attempt.number)
 
 
 def _clean_up(attempt: Attempt) -> None:
     """Removes the working copies of what is committed and nobody else waits for, and Ray's scratch."""
     storage, needed = attempt.settings.storage, attempt.store.needed_by_others(attempt.experiment)
     for key, node in attempt.nodes().items():
-        if node["kind"] != "evaluation" and node["state"] == "SUCCEEDED" and key not in needed:
+        if node.kind != "evaluation" and node.state == NodeState.SUCCEEDED and key not in needed:
             shutil.rmtree(board.checkpoint_folder(storage, key), ignore_errors=True)
             shutil.rmtree(board.progress_folder(storage, key), ignore_errors=True)
             shutil.rmtree(storage / "fetched" / key, ignore_errors=True)
@@ -89,7 +93,7 @@ def _tend(attempt: Attempt) -> None:
             return
         if state is None or state in TERMINAL:
             os._exit(3)  # at once, whatever the other threads are at
-        if state == "CANCELLING":
+        if state == ExperimentState.CANCELLING:
             attempt.stopping.set()
         attempt.stopping.wait(HEARTBEAT_S)
 
@@ -107,7 +111,11 @@ def main() -> int:
         attempt = Attempt(settings, options.experiment, options.attempt)
     except ValueError as error:
         Store(settings.database_url).move(
-            options.experiment, "FAILED", attempt=options.attempt, reason="USER_ERROR", message=str(error)
+            options.experiment,
+            ExperimentState.FAILED,
+            attempt=options.attempt,
+            reason=Reason.USER_ERROR,
+            message=str(error),
         )
         raise
     # Ray installs handlers of its own when it connects, so ours come after it

@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from orchestrator import plan as planning
 from orchestrator.cluster import board
@@ -12,7 +12,9 @@ from orchestrator.driver.committer import Committer, Stopped
 from orchestrator.intake.check import check
 from orchestrator.plan import Segment
 from orchestrator.settings import Settings
+from orchestrator.states import NodeState, Reason
 from orchestrator.store import Claim, Store
+from orchestrator.store.records import StoredNode
 from trainer.core import checkpoint
 
 
@@ -25,7 +27,7 @@ class Attempt:
         row = self.store.experiment(experiment)
         if row is None:
             raise ValueError(f"there is no experiment {experiment!r} in the database")
-        self.spec = check(row["spec"])
+        self.spec = check(row.spec)
         self.plan = planning.plan(self.spec)
         self.name = f"{self.spec.name}-{experiment}-a{number}"
         self.claims: dict[str, Claim] = {}
@@ -34,8 +36,8 @@ class Attempt:
             raise ValueError(
                 "the code has changed since the experiment was posted, so its work has other keys: post it again"
             )
-        self.done: set[str] = {key for key, node in stored.items() if node["state"] == "SUCCEEDED"}
-        self.failed: dict[str, str] = {}
+        self.done: set[str] = {key for key, node in stored.items() if node.state == NodeState.SUCCEEDED}
+        self.failed: dict[str, Reason] = {}
         """Reason by key of every node that failed or was skipped because another did."""
         self.said: dict[str, str] = {}
         """By key of a generation: a warning that its next epoch is stored with."""
@@ -55,15 +57,15 @@ class Attempt:
             self.done.add(key)
             self.committer.add(self.plan.nodes[key], self.claims[key])
 
-    def nodes(self) -> dict[str, Any]:
+    def nodes(self) -> dict[str, StoredNode]:
         """Every node of the experiment by key, as the database has it now."""
-        return dict(self.store.nodes_of(self.experiment))
+        return self.store.nodes_of(self.experiment)
 
     def claim(self, key: str) -> bool:
         """Whether this attempt may make the node; notices one that another experiment has made meanwhile."""
         if (claim := self.store.claim(key, self.experiment, self.number)) is not None:
             self.claims[key] = claim
-        elif key not in self.claims and self.nodes()[key]["state"] == "SUCCEEDED":
+        elif key not in self.claims and self.nodes()[key].state == NodeState.SUCCEEDED:
             self.done.add(key)
         return claim is not None
 
@@ -81,12 +83,12 @@ class Attempt:
         """Gives up the claims on nodes that this attempt will not make now."""
         self.store.put_back([self.claims.pop(key) for key in keys if key in self.claims])
 
-    def fail_first(self, keys: Sequence[str], reason: str, message: str) -> None:
+    def fail_first(self, keys: Sequence[str], reason: Reason, message: str) -> None:
         """Fails the node that a segment or leg did not get past; those behind it only need it."""
         left = [key for key in keys if key not in self.done]
         self.fail(set(left[:1]), reason, message)
 
-    def fail(self, keys: set[str], reason: str, message: str) -> None:
+    def fail(self, keys: set[str], reason: Reason, message: str) -> None:
         """Fails `keys` and marks every node that needs one of them."""
         for key in keys:
             if claim := self.claims.get(key) or self.store.claim(key, self.experiment, self.number):
@@ -95,7 +97,7 @@ class Attempt:
         behind = []
         for key, node in self.plan.nodes.items():
             if node.parent in self.failed and key not in self.failed and key not in self.done:
-                self.failed[key] = "DEPENDENCY"
+                self.failed[key] = Reason.DEPENDENCY
                 behind.append(key)
         self.put_back(behind)  # another experiment may be waiting for them, which must fail for itself
 
@@ -112,6 +114,8 @@ class Attempt:
         if self.finished_on_disk(key):
             return board.checkpoint_folder(self.settings.storage, key)
         try:
-            return self.committer.fetch(self.nodes()[key]["checkpoint_uri"], self.settings.storage / "fetched" / key)
+            uri = self.nodes()[key].checkpoint_uri
+            assert uri is not None
+            return self.committer.fetch(uri, self.settings.storage / "fetched" / key)
         except Stopped:
             self.leave()

@@ -15,7 +15,8 @@ from orchestrator.cluster import board
 from orchestrator.plan import Node
 from orchestrator.settings import Settings
 from orchestrator.spec import ExperimentSpec
-from orchestrator.store import Claim, Row, Store
+from orchestrator.store import Claim, Store
+from orchestrator.store.records import Experiment
 from orchestrator.tracking.publisher import Publisher
 from trainer.core import checkpoint
 
@@ -41,7 +42,7 @@ class Committer:
     """One attempt's. `stopping` ends it without waiting for what is left."""
 
     def __init__(
-        self, settings: Settings, store: Store, experiment: Row, spec: ExperimentSpec, stopping: threading.Event
+        self, settings: Settings, store: Store, experiment: Experiment, spec: ExperimentSpec, stopping: threading.Event
     ) -> None:
         self._settings, self._store, self._experiment, self._spec = settings, store, experiment, spec
         self._waiting: queue.SimpleQueue[tuple[Node, Claim]] = queue.SimpleQueue()
@@ -122,6 +123,6 @@ class Committer:
         self._store.add_epochs({**vars(row), "key": node.key, "at": now} for row in checkpoint.load_history(directory))
         run_id = self._publisher.run_id(node.arm, node.seed)
         uri = self._tracker.commit_checkpoint(run_id, directory, f"checkpoints/g{node.generation:04}")
-        by = made_by(self._experiment["id"], node)
+        by = made_by(self._experiment.id, node)
         if not self._store.finish_generation(claim, by, uri, manifest.weights_sha256, manifest.fingerprint):
             log.warning("%s was claimed by another attempt; its commit is dropped", node.title)

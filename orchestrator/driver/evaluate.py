@@ -7,6 +7,7 @@ from orchestrator.cluster import tune
 from orchestrator.driver.attempt import Attempt
 from orchestrator.driver.committer import made_by
 from orchestrator.plan import Node
+from orchestrator.states import NodeState, Reason
 
 
 def judge(attempt: Attempt) -> None:
@@ -15,7 +16,7 @@ def judge(attempt: Attempt) -> None:
     waiting = {key: node for key, node in attempt.plan.nodes.items() if node.kind == "evaluation" and key not in over}
     for key, node in list(waiting.items()):
         if node.parent in attempt.failed:
-            attempt.failed[key] = "DEPENDENCY"
+            attempt.failed[key] = Reason.DEPENDENCY
             del waiting[key]
     round_ = 0
     while waiting and not attempt.stopping.is_set():
@@ -28,12 +29,12 @@ def judge(attempt: Attempt) -> None:
                 attempt.spec.resources,
                 attempt.settings.storage,
                 lambda key, record: evaluated(attempt, key, record),
-                lambda key, why: attempt.fail({key}, "USER_ERROR", why),
+                lambda key, why: attempt.fail({key}, Reason.USER_ERROR, why),
                 attempt.settings.features_gib,
             )
         else:
             attempt.stopping.wait(1.0)  # another experiment is at them
-            attempt.done |= {key for key, node in attempt.nodes().items() if node["state"] == "SUCCEEDED"}
+            attempt.done |= {key for key, node in attempt.nodes().items() if node.state == NodeState.SUCCEEDED}
         waiting = {key: node for key, node in waiting.items() if key not in attempt.done and key not in attempt.failed}
 
 

@@ -13,6 +13,7 @@ from orchestrator.driver.committer import Stopped
 from orchestrator.intake.references import digest_of, is_address
 from orchestrator.plan import Node
 from orchestrator.spec import Weights
+from orchestrator.states import Reason
 from trainer.core import checkpoint
 from trainer.core.data import AnyData
 from trainer.core.determinism import fingerprint
@@ -69,7 +70,7 @@ def _bring_one_in(attempt: Attempt, node: Node) -> None:
     except Stopped:
         return
     except (OSError, ValueError, ImportError) as error:
-        attempt.fail({node.key}, "USER_ERROR", str(error))
+        attempt.fail({node.key}, Reason.USER_ERROR, str(error))
     else:
         attempt.generation_done(node.key)
     finally:

@@ -10,6 +10,7 @@ from orchestrator.driver.train import receive, task_of
 from orchestrator.plan import Segment
 from orchestrator.plan.legs import Leg, Legs
 from orchestrator.plan.search import Trials
+from orchestrator.states import Reason
 
 
 def search(attempt: Attempt, trials: Trials) -> None:
@@ -40,7 +41,9 @@ def objectives(attempt: Attempt, trials: Trials) -> dict[str, float | None]:
     found = attempt.store.scores_of(attempt.experiment, metric)
     if without := (trials.objective_keys & attempt.done) - found.keys():
         attempt.fail(
-            without, "USER_ERROR", f"objective.metric {metric!r} is no score of its evaluator: the results list them"
+            without,
+            Reason.USER_ERROR,
+            f"objective.metric {metric!r} is no score of its evaluator: the results list them",
         )
     return found
 

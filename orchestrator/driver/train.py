@@ -9,6 +9,7 @@ from orchestrator.cluster import board
 from orchestrator.cluster import train as ray_train
 from orchestrator.driver.attempt import Attempt
 from orchestrator.plan import Segment
+from orchestrator.states import Reason
 from trainer import methods
 
 log = logging.getLogger("relearn.driver")
@@ -43,7 +44,7 @@ def train(attempt: Attempt, leave_out: Collection[str]) -> None:
             if count == 0:
                 wanted = attempt.spec.resources
                 need = f"room for {wanted.workers} workers of {wanted.cpus} CPUs and {wanted.gpus:g} GPUs"
-                attempt.fail(left, "NO_CAPACITY", f"the Ray cluster has no {need}")
+                attempt.fail(left, Reason.NO_CAPACITY, f"the Ray cluster has no {need}")
                 return
             lanes = _Lanes(attempt, count, opened)
             opened += 1
@@ -85,9 +86,9 @@ class _Lanes:
             lane, why = self._lost.get()
             self._alive -= 1
             if task := self._lanes.abandon(lane):
-                attempt.fail_first(task.keys, "WORKER_LOST", why)
+                attempt.fail_first(task.keys, Reason.WORKER_LOST, why)
             if self._alive == 0:
-                attempt.fail(left - attempt.done - attempt.failed.keys(), "WORKER_LOST", why)
+                attempt.fail(left - attempt.done - attempt.failed.keys(), Reason.WORKER_LOST, why)
 
     def close(self) -> None:
         """Lets the workers go home."""

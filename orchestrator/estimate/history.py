@@ -39,12 +39,12 @@ def step_rates(store: Store, wanted: Collection[StepKind]) -> dict[StepKind, Rat
         chosen: dict[str, tuple[StepKind, int]] = {}
         taken: Counter[StepKind] = Counter()
         for row in store.made_in(experiment, "generation"):
-            if work.arm(row["arm"]).method is None or row["key"] in chosen:
+            if work.arm(row.arm).method is None or row.key in chosen:
                 continue
-            kind, steps = work.step_kind(row["arm"], row["generation"]), work.steps_of_epoch(row["arm"])
+            kind, steps = work.step_kind(row.arm, row.generation), work.steps_of_epoch(row.arm)
             if kind in found and steps is not None and found[kind].pieces + taken[kind] < GENERATIONS:
                 taken[kind] += 1
-                chosen[row["key"]] = kind, steps
+                chosen[row.key] = kind, steps
         ends = store.epoch_ends(list(chosen))
         machines = store.machines_of(experiment) if chosen else {}
         for key, (kind, steps) in chosen.items():
@@ -64,12 +64,12 @@ def judgement_rates(store: Store, wanted: Collection[JudgementKind]) -> dict[Jud
         models = {model_of(spec, arm) for arm in spec.arms}
         if not any(kind.name in names and kind.model in models for kind in found):
             continue
-        rows = {row["key"]: row for row in store.made_in(experiment, "evaluation")}
+        rows = {row.key: row for row in store.made_in(experiment, "evaluation")}
         for key, details in (store.details_of(experiment) if rows else {}).items():
             if key not in rows or "seconds" not in details:
                 continue
             text = target_label(details["target"])
-            arm = work.arm(rows[key]["arm"])
+            arm = work.arm(rows[key].arm)
             kind = judgement(spec, arm, details["evaluator"], details["version"], details["settings"], text)
             if kind in found and found[kind].pieces < JUDGEMENTS:
                 found[kind].add([details["seconds"]], machine(details["fingerprint"]), experiment)
@@ -130,6 +130,6 @@ def _specs(store: Store) -> Iterator[tuple[str, ExperimentSpec]]:
     """The experiments that began, newest first, as far as their spec can still be read."""
     for row in store.makers(EXPERIMENTS):
         try:
-            yield row["id"], ExperimentSpec.model_validate_json(json.dumps(row["spec"]))
+            yield row.id, ExperimentSpec.model_validate_json(json.dumps(row.spec))
         except ValidationError:
             continue

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -84,7 +83,7 @@ def timed_rates(store: Store, asked: Mapping[StepKind, TimingRequest], plan: Pla
         row = store.timing(request.key)
         size, steps = work.extents(arms[kind]), work.steps_of_epoch(arms[kind])
         if row is not None and size is not None and steps:
-            content: dict[str, Any] = row["content"]
+            content = row.content
             judging = content["judged_image_s"] * size.test / (kind.evaluate_every * steps)
             seconds = tuple(each + judging for each in content["step_s"])
             alone = ", of one worker without the exchange with the others" if kind.workers > 1 else ""

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.problems import Problem, nearest
+from orchestrator.states import NodeState
 from orchestrator.store import Store
 from trainer.core import checkpoint, data, models
 
@@ -58,36 +59,34 @@ def _generation(
         return arm, [
             Problem(f"{pointer}/experiment", "UNKNOWN_VALUE", f"there is no experiment {part['experiment']!r} here")
         ]
-    there = {each["name"]: each for each in experiment["spec"]["arms"]}
+    there = {each["name"]: each for each in experiment.spec["arms"]}
     if not isinstance(part.get("arm"), str) or part["arm"] not in there:
         message = f"{part['experiment']} has no arm {part.get('arm')!r}"
         return arm, [Problem(f"{pointer}/arm", "UNKNOWN_VALUE", message, nearest(str(part.get("arm")), list(there)))]
     if name == "fork" and "uri" in (there[part["arm"]].get("checkpoint") or {}):
-        message = f"{part['arm']!r} of {experiment['id']} are weights from a file, which are judged and not trained on"
+        message = f"{part['arm']!r} of {experiment.id} are weights from a file, which are judged and not trained on"
         return arm, [Problem(f"{pointer}/arm", "CONTRADICTION", message)]
     if part.get("generation") is not None and type(part["generation"]) is not int:
         return arm, []  # told by the check of the spec
-    uses = [use for use in store.uses_of(experiment["id"]) if use["arm"] == part["arm"] and use["kind"] != "evaluation"]
-    last = max((use["generation"] for use in uses), default=0)
+    uses = [use for use in store.uses_of(experiment.id) if use.arm == part["arm"] and use.kind != "evaluation"]
+    last = max((use.generation for use in uses), default=0)
     generation = last if part.get("generation") is None else part["generation"]
     keys, problems = {}, []
     for seed in seeds:
-        use = next((use for use in uses if (use["seed"], use["generation"]) == (seed, generation)), None)
+        use = next((use for use in uses if (use.seed, use.generation) == (seed, generation)), None)
         if use is None:
-            message = f"{part['arm']!r} of {experiment['id']} has no generation {generation} with seed {seed}"
-            known = sorted({each["seed"] for each in uses})
+            message = f"{part['arm']!r} of {experiment.id} has no generation {generation} with seed {seed}"
+            known = sorted({each.seed for each in uses})
             problems.append(
                 Problem(pointer, "UNKNOWN_VALUE", f"{message}: it has generations 0 to {last} with seeds {known}")
             )
-        elif use["node_state"] != "SUCCEEDED" or not store.has_checkpoint(use["key"]):
-            message = (
-                f"generation {generation} of {part['arm']!r}, seed {seed}, of {experiment['id']} has no checkpoint"
-            )
-            message += f" (it is {use['node_state'].lower()}): post its arm in this experiment, and refer to it there"
+        elif use.state != NodeState.SUCCEEDED or not store.has_checkpoint(use.key):
+            message = f"generation {generation} of {part['arm']!r}, seed {seed}, of {experiment.id} has no checkpoint"
+            message += f" (it is {use.state.lower()}): post its arm in this experiment, and refer to it there"
             problems.append(Problem(pointer, "CONTRADICTION", message))
         else:
-            keys[str(seed)] = use["key"]
-    theirs = {each: there[part["arm"]].get(each) or experiment["spec"][each] for each in ("data", "model")}
+            keys[str(seed)] = use.key
+    theirs = {each: there[part["arm"]].get(each) or experiment.spec[each] for each in ("data", "model")}
     filled = arm | {name: part | {"generation": generation, "keys": keys}}
     if name == "fork":
         mine = arm.get("model") or raw.get("model") or {"name": "resnet-digits"}

@@ -12,6 +12,7 @@ from orchestrator import plan as planning
 from orchestrator.plan import halving
 from orchestrator.plan.graph import Node, Plan
 from orchestrator.spec import Evaluation, ExperimentSpec
+from orchestrator.states import Reason
 
 Values = Mapping[str, float | None]
 """The objective by the key of its evaluation; None where the score was not finite."""
@@ -84,16 +85,16 @@ class Trials:
         wanted = {use.key for use in plan.uses if use.arm not in self.same or self.same[use.arm] in kept}
         return plan.nodes.keys() - wanted
 
-    def excused(self, plan: Plan, failed: Mapping[str, str], values: Values) -> set[str]:
+    def excused(self, plan: Plan, failed: Mapping[str, Reason], values: Values) -> set[str]:
         """Those of the `failed` nodes (reason by key) that are not the experiment's failure.
 
         Settings under which the loss diverges are an answer, as long as other trials have won.
         """
         if not self.kept(values):
             return set()
-        diverged = {key for key in self.own(plan) if failed.get(key) == "DIVERGED"}
+        diverged = {key for key in self.own(plan) if failed.get(key) == Reason.DIVERGED}
         for key, node in plan.nodes.items():  # parents come first
-            if failed.get(key) == "DEPENDENCY" and node.parent in diverged:
+            if failed.get(key) == Reason.DEPENDENCY and node.parent in diverged:
                 diverged.add(key)
         return diverged
 

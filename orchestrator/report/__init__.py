@@ -14,15 +14,16 @@ from orchestrator.report.layouts import layouts
 from orchestrator.report.model import Report
 from orchestrator.report.source import Source
 from orchestrator.report.tables import filled
-from orchestrator.store import Row, Store
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment
 
 __all__ = ["Report", "build"]
 
 
-def build(store: Store, experiments: Sequence[Row], now: float | None = None) -> Report:
+def build(store: Store, experiments: Sequence[Experiment], now: float | None = None) -> Report:
     """The report of `experiments` (one at least, each once) as they are now."""
-    names = [row["name"] for row in experiments]
-    sources = [Source(store, row, row["name"] if names.count(row["name"]) == 1 else row["id"]) for row in experiments]
+    names = [row.name for row in experiments]
+    sources = [Source(store, row, row.name if names.count(row.name) == 1 else row.id) for row in experiments]
     tables = tuple(filled(layout) for layout in layouts(sources))
     at = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     return Report(

@@ -76,12 +76,12 @@ def accuracy(arms: list[Drawn]) -> Figure | None:
         own, forgets = set[int](), set[int]()
         for _, rows in arm.source.epochs(arm.arm):
             for row in rows:
-                at = row["generation_index"] * epochs + row["epoch"] + 1
-                if row["phase"] == "forgetting":
+                at = row.generation * epochs + row.epoch + 1
+                if row.phase == "forgetting":
                     forgets.add(at)
-                if row["epoch"] == 0 and at > 1:
+                if row.epoch == 0 and at > 1:
                     own.add(at - 1)
-                if (measured := row["metrics"].get("test/accuracy")) is not None:
+                if (measured := row.metrics.get("test/accuracy")) is not None:
                     by_epoch.setdefault(at, []).append(100 * measured)
         if not by_epoch:
             continue

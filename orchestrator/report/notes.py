@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator import presets
 from orchestrator.report.source import Sample, Source
-from orchestrator.states import TERMINAL
+from orchestrator.states import TERMINAL, ExperimentState
 
 DEFAULT_HESSIAN_EXAMPLES = 10_000
 PROTOCOL_EPISODES = 600
@@ -81,12 +81,12 @@ def notices(sources: list[Source]) -> Iterator[str]:
                 else ""
             )
             yield f"{made} from {source.spec['preset']} with other {changed}{printed}."
-        state, name = source.experiment["state"], source.label
+        state, name = source.experiment.state, source.label
         if state not in TERMINAL:
             yield f"{name} is {state}: this report is preliminary, and what is not measured yet is shown as –."
-        elif state != "SUCCEEDED":
-            why = f" ({source.experiment['reason']})" if source.experiment["reason"] else ""
-            message = f": {source.experiment['message']}" if source.experiment["message"] else ""
+        elif state != ExperimentState.SUCCEEDED:
+            why = f" ({source.experiment.reason})" if source.experiment.reason else ""
+            message = f": {source.experiment.message}" if source.experiment.message else ""
             yield f"{name} {state}{why}{message}. What was not measured is shown as –."
         for failure in source.failures[:_SHOWN]:
             yield f"{name}: {failure}"
@@ -131,9 +131,9 @@ def warnings(sources: list[Source]) -> Iterator[str]:
     for source in sources:
         counted: dict[tuple[str, str], list[str]] = {}
         for row in source.warnings:
-            for message in row["warnings"]:
+            for message in row.warnings:
                 kind = re.sub(r"[\d.]+", "#", message)  # the same sentence with other numbers
-                counted.setdefault((row["arm"], kind), []).append(message)
+                counted.setdefault((row.arm, kind), []).append(message)
         for (arm, _), messages in counted.items():
             more = f" (and {len(messages) - 1} more like it)" if len(messages) > 1 else ""
             yield f"{source.label}/{arm}: {messages[0]}{more}"

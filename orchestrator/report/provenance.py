@@ -17,18 +17,18 @@ def experiment(source: Source) -> model.Experiment:
     times = summary(row)
     return model.Experiment(
         source.id,
-        row["name"],
+        row.name,
         source.label,
         spec.get("title"),
         spec.get("preset"),
-        row["state"],
-        row["reason"],
-        row["message"],
+        row.state,
+        row.reason,
+        row.message,
         times["created_at"],
         times["started_at"],
         times["finished_at"],
         tuple(spec["seeds"]),
-        row["plan"],
+        row.plan,
         tuple(spec["evaluations"]),
     )
 
@@ -80,17 +80,17 @@ def _flat(prefix: str, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _generations(source: Source) -> Iterator[model.Generation]:
     for use in source.uses:
-        if use["kind"] != "evaluation":
-            here = f"{source.id}/{use['arm']}/seed{use['seed']}/"
-            made_by = use["made_by"]
+        if use.kind != "evaluation":
+            here = f"{source.id}/{use.arm}/seed{use.seed}/"
+            made_by = use.made_by
             yield model.Generation(
                 source.label,
-                use["arm"],
-                use["seed"],
-                use["generation"],
-                use["key"],
-                use["node_state"],
-                use["cached"],
+                use.arm,
+                use.seed,
+                use.generation,
+                use.key,
+                use.state,
+                use.cached,
                 made_by,
                 made_by is not None and not made_by.startswith(here),
             )

@@ -13,7 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator import results
 from orchestrator.spec.tables import Cell, ReportTable
-from orchestrator.store import Row, Store
+from orchestrator.states import NodeState
+from orchestrator.store import Store
+from orchestrator.store.records import EpochRow, Experiment, NodeUse, WarningRow
 from trainer.core import data
 
 Curves = dict[str, dict[str, list[float | None]]]
@@ -47,11 +49,11 @@ class Sample:
 class Source:
     """What the database holds of `experiment`. `label` is how rows call the experiment where they must."""
 
-    def __init__(self, store: Store, experiment: Row, label: str) -> None:
+    def __init__(self, store: Store, experiment: Experiment, label: str) -> None:
         self._store = store
         self.experiment, self.label = experiment, label
-        self.id: str = experiment["id"]
-        self.spec: dict[str, Any] = experiment["spec"]
+        self.id = experiment.id
+        self.spec = experiment.spec
         self.arms: dict[str, dict[str, Any]] = {arm["name"]: arm for arm in self.spec["arms"]}
         self._index: dict[tuple[str, int, str, str], dict[str, dict[str, dict[int, dict[str, Any]]]]] = {}
         self._protocols: dict[str, str] = {}
@@ -185,14 +187,14 @@ class Source:
         """Hessian eigenvalues and densities by node."""
         return self._store.curves_of(self.id, ["eigenvalues", "density/%"])
 
-    def epochs(self, arm: str) -> Iterator[tuple[int, list[Row]]]:
+    def epochs(self, arm: str) -> Iterator[tuple[int, list[EpochRow]]]:
         """Each seed's epoch rows of an arm that is trained."""
         if not self.arms[arm].get("checkpoint"):
             for seed in self.spec["seeds"]:
                 yield seed, self._store.epochs_of(self.id, arm, seed)
 
     @cached_property
-    def uses(self) -> list[Row]:
+    def uses(self) -> list[NodeUse]:
         """Where each node shows up."""
         return self._store.uses_of(self.id)
 
@@ -202,15 +204,16 @@ class Source:
         nodes = self._store.nodes_of(self.id)
         found = dict[str, None]()
         for use in self.uses:
-            node = nodes[use["key"]]
-            if node["state"] == "FAILED":
-                where = f"{use['arm']}, seed {use['seed']}, generation {use['generation']}"
-                message = (node["message"] or "").strip().splitlines()
-                found[f"{where} ({use['kind']}): {node['reason']}{': ' + message[-1] if message else ''}"] = None
+            node = nodes[use.key]
+            if node.state == NodeState.FAILED:
+                where = f"{use.arm}, seed {use.seed}, generation {use.generation}"
+                message = (node.message or "").strip().splitlines()
+                found[f"{where} ({use.kind}): {node.reason}{': ' + message[-1] if message else ''}"] = None
         return list(found)
 
     @cached_property
-    def warnings(self) -> list[Row]:
+    def warnings(self) -> list[WarningRow]:
+        """Epochs that gave warnings."""
         return self._store.warnings_of(self.id)
 
     @cached_property

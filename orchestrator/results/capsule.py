@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from orchestrator import results
 from orchestrator.plan import digest
 from orchestrator.problems import InvalidSpec, Problem
-from orchestrator.store import Row, Store
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment, NodeUse
 
 FORMAT = 1
 MAX_BYTES = 8 * 1024 * 1024
@@ -77,14 +78,14 @@ class Capsule(_Part):
     sha256: str
 
 
-def capsule_of(store: Store, experiment: Row, now: float) -> Capsule:
+def capsule_of(store: Store, experiment: Experiment, now: float) -> Capsule:
     """The experiment's capsule as it stands at `now` (seconds since the epoch)."""
     nodes = list(_nodes(store, experiment))
     content = {
         "relearn_capsule": FORMAT,
         "generated_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         "experiment": results.summary(experiment),
-        "spec": experiment["spec"],
+        "spec": experiment.spec,
         "versions": versions(),
         "data": sorted({text for node in nodes for text in (node.source, node.target) if text}),
         "episodes": sorted({found for node in nodes for found in node.digests.values()}),
@@ -128,8 +129,8 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _nodes(store: Store, experiment: Row) -> Iterator[Done]:
-    identity = experiment["id"]
+def _nodes(store: Store, experiment: Experiment) -> Iterator[Done]:
+    identity = experiment.id
     stored, machines = store.nodes_of(identity), store.machines_of(identity)
     scores: dict[str, dict[str, Measured]] = {}
     about: dict[str, tuple[str, str]] = {}
@@ -139,18 +140,18 @@ def _nodes(store: Store, experiment: Row) -> Iterator[Done]:
         about[row["node"]] = row["evaluator"], row["dataset"]
     details = store.details_of(identity)
     uses = store.uses_of(identity)
-    trained = {_place(use): use["key"] for use in uses if use["kind"] != "evaluation"}
-    ordered = sorted(uses, key=lambda use: _order(use, experiment["spec"], about, details))
+    trained = {_place(use): use.key for use in uses if use.kind != "evaluation"}
+    ordered = sorted(uses, key=lambda use: _order(use, experiment.spec, about, details))
     for use in _first_of_each(ordered):
-        key, said = use["key"], details.get(use["key"], {})
+        key, said = use.key, details.get(use.key, {})
         yield Done(
             title=_title(use, about),
-            kind=use["kind"],
+            kind=use.kind,
             key=key,
-            state=stored[key]["state"],
-            made_by=stored[key]["made_by"],
-            weights_sha256=stored[key]["weights_sha256"],
-            judged_sha256=stored[trained[_place(use)]]["weights_sha256"],
+            state=stored[key].state.value,
+            made_by=stored[key].made_by,
+            weights_sha256=stored[key].weights_sha256,
+            judged_sha256=stored[trained[_place(use)]].weights_sha256,
             fingerprint=said.get("fingerprint") or machines.get(key),
             version=said.get("version"),
             settings=said.get("settings"),
@@ -161,30 +162,32 @@ def _nodes(store: Store, experiment: Row) -> Iterator[Done]:
         )
 
 
-def _place(use: Row) -> tuple[str, int, int]:
-    return use["arm"], use["seed"], use["generation"]
+def _place(use: NodeUse) -> tuple[str, int, int]:
+    return use.arm, use.seed, use.generation
 
 
-def _order(use: Row, spec: Mapping[str, Any], about: Mapping[str, tuple[str, str]], details: Mapping[str, Any]) -> Any:
+def _order(
+    use: NodeUse, spec: Mapping[str, Any], about: Mapping[str, tuple[str, str]], details: Mapping[str, Any]
+) -> Any:
     """What sorts the nodes as the plan has them, and evaluations of one title by their settings: keys are of a version."""
     arms = [arm["name"] for arm in spec["arms"]]
-    settings = digest({"settings": details.get(use["key"], {}).get("settings")})
-    row = spec["seeds"].index(use["seed"]), arms.index(use["arm"])
-    return *row, use["kind"] == "evaluation", use["generation"], *about.get(use["key"], ("", "")), settings, use["key"]
+    settings = digest({"settings": details.get(use.key, {}).get("settings")})
+    row = spec["seeds"].index(use.seed), arms.index(use.arm)
+    return *row, use.kind == "evaluation", use.generation, *about.get(use.key, ("", "")), settings, use.key
 
 
-def _first_of_each(uses: Iterable[Row]) -> Iterator[Row]:
+def _first_of_each(uses: Iterable[NodeUse]) -> Iterator[NodeUse]:
     seen = set()
     for use in uses:
-        if use["key"] not in seen:
-            seen.add(use["key"])
+        if use.key not in seen:
+            seen.add(use.key)
             yield use
 
 
-def _title(use: Row, about: Mapping[str, tuple[str, str]]) -> str:
-    if use["kind"] == "checkpoint":
-        return f"{use['arm']}/weights"
-    title = f"{use['arm']}/seed{use['seed']}/g{use['generation']}"
-    if use["kind"] == "generation":
+def _title(use: NodeUse, about: Mapping[str, tuple[str, str]]) -> str:
+    if use.kind == "checkpoint":
+        return f"{use.arm}/weights"
+    title = f"{use.arm}/seed{use.seed}/g{use.generation}"
+    if use.kind == "generation":
         return title
-    return "/".join([title, *about.get(use["key"], ("not judged",))])
+    return "/".join([title, *about.get(use.key, ("not judged",))])

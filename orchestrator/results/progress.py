@@ -7,103 +7,108 @@ from typing import Any
 
 from orchestrator.results import search
 from orchestrator.results.stored import part_of, table_rows
-from orchestrator.states import LIVE
-from orchestrator.store import Row, Store
+from orchestrator.states import LIVE, NodeState
+from orchestrator.store import Store
+from orchestrator.store.records import EpochRow, Experiment, NodeUse
 
 
-def view(store: Store, experiment: Row, now: float | None = None) -> dict[str, Any]:
+def view(store: Store, experiment: Experiment, now: float | None = None) -> dict[str, Any]:
     """State, progress and where each arm and seed stands; times are RFC 3339 in UTC, durations in seconds."""
-    uses = store.uses_of(experiment["id"])
-    latest = store.latest_epochs(experiment["id"])
-    states = {use["key"]: (use["kind"], use["node_state"]) for use in uses}
+    uses = store.uses_of(experiment.id)
+    latest = store.latest_epochs(experiment.id)
+    states = {use.key: (use.kind, use.state) for use in uses}
     return {
-        "id": experiment["id"],
-        "name": experiment["name"],
-        "state": experiment["state"],
-        "reason": experiment["reason"],
-        "message": experiment["message"],
-        "attempt": experiment["attempt"],
-        "created_at": _time(experiment["created_at"]),
-        "started_at": _time(experiment["started_at"]),
-        "finished_at": _time(experiment["finished_at"]),
-        "published": experiment["published"],
-        "plan": experiment["plan"],
+        "id": experiment.id,
+        "name": experiment.name,
+        "state": experiment.state,
+        "reason": experiment.reason,
+        "message": experiment.message,
+        "attempt": experiment.attempt,
+        "created_at": _time(experiment.created_at),
+        "started_at": _time(experiment.started_at),
+        "finished_at": _time(experiment.finished_at),
+        "published": experiment.published,
+        "plan": experiment.plan,
         "progress": _progress(
-            experiment, uses, latest, store.training_began(experiment["id"]), time.time() if now is None else now
+            experiment, uses, latest, store.training_began(experiment.id), time.time() if now is None else now
         ),
         "nodes": {
-            kind: {state: sum(each == (kind, state) for each in states.values()) for state in _STATES}
+            kind: {state: sum(each == (kind, state) for each in states.values()) for state in NodeState}
             for kind in ("generation", "checkpoint", "evaluation")
         },
         "rows": list(_rows(experiment, uses, latest)),
         "warnings": [
-            {"arm": row["arm"], "seed": row["seed"], "generation": row["generation"], "message": message}
-            for row in store.warnings_of(experiment["id"])
-            for message in row["warnings"]
+            {"arm": row.arm, "seed": row.seed, "generation": row.generation, "message": message}
+            for row in store.warnings_of(experiment.id)
+            for message in row.warnings
         ]
         + search.warnings(experiment),
         "search": search.view(store, experiment, uses),
     }
 
 
-_STATES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "SKIPPED")
-
-
-def summary(experiment: Row) -> dict[str, Any]:
+def summary(experiment: Experiment) -> dict[str, Any]:
     """An experiment in a list."""
-    times = {name: _time(experiment[name]) for name in ("created_at", "started_at", "finished_at")}
-    return {key: experiment[key] for key in ("id", "name", "state", "reason")} | times
+    return {
+        "id": experiment.id,
+        "name": experiment.name,
+        "state": experiment.state,
+        "reason": experiment.reason,
+        "created_at": _time(experiment.created_at),
+        "started_at": _time(experiment.started_at),
+        "finished_at": _time(experiment.finished_at),
+    }
 
 
-def _rows(experiment: Row, uses: list[Row], latest: dict[str, Row]) -> Iterator[dict[str, Any]]:
+def _rows(experiment: Experiment, uses: list[NodeUse], latest: dict[str, EpochRow]) -> Iterator[dict[str, Any]]:
     """Per arm and seed: the generation it is in, the epoch, and the last test accuracy it measured."""
-    chains: dict[tuple[str, int], list[Row]] = {}
+    chains: dict[tuple[str, int], list[NodeUse]] = {}
     for use in uses:
-        if use["kind"] == "generation":
-            chains.setdefault((use["arm"], use["seed"]), []).append(use)
+        if use.kind == "generation":
+            chains.setdefault((use.arm, use.seed), []).append(use)
     for arm, seed in table_rows(experiment):
         train = part_of(experiment, arm, "train")
         chain = chains.get((arm, seed), [])
-        begun = [latest[use["key"]] for use in chain if use["key"] in latest]
-        row = max(begun, key=lambda each: each["generation"], default=None)
-        done = sum(use["node_state"] == "SUCCEEDED" for use in chain)
+        begun = [latest[use.key] for use in chain if use.key in latest]
+        row = max(begun, key=lambda each: each.generation, default=None)
+        done = sum(use.state == NodeState.SUCCEEDED for use in chain)
         yield {
             "arm": arm,
             "seed": seed,
-            "generation": row["generation"] if row else None,
+            "generation": row.generation if row else None,
             "generations": train["generations"],
             "generations_committed": done,
-            "epoch": row["epoch"] if row else None,
+            "epoch": row.epoch if row else None,
             "epochs": train["epochs"],
-            "phase": row["phase"] if row else None,
-            "train_accuracy": row["metrics"].get("train/accuracy") if row else None,
-            "test_accuracy": row["metrics"].get("test/accuracy") if row else None,
+            "phase": row.phase if row else None,
+            "train_accuracy": row.metrics.get("train/accuracy") if row else None,
+            "test_accuracy": row.metrics.get("test/accuracy") if row else None,
         }
 
 
 def _progress(
-    experiment: Row, uses: list[Row], latest: dict[str, Row], training_began: float | None, now: float
+    experiment: Experiment, uses: list[NodeUse], latest: dict[str, EpochRow], training_began: float | None, now: float
 ) -> dict[str, Any]:
-    epochs = {arm["name"]: part_of(experiment, arm["name"], "train")["epochs"] for arm in experiment["spec"]["arms"]}
-    judged_only = {arm["name"] for arm in experiment["spec"]["arms"] if arm.get("checkpoint")}
-    generations = {use["key"]: use for use in uses if use["kind"] == "generation" and use["arm"] not in judged_only}
-    evaluations = {use["key"]: use for use in uses if use["kind"] == "evaluation"}
-    if experiment["spec"].get("search"):  # what was given up is not expected any more
+    epochs = {arm["name"]: part_of(experiment, arm["name"], "train")["epochs"] for arm in experiment.spec["arms"]}
+    judged_only = {arm["name"] for arm in experiment.spec["arms"] if arm.get("checkpoint")}
+    generations = {use.key: use for use in uses if use.kind == "generation" and use.arm not in judged_only}
+    evaluations = {use.key: use for use in uses if use.kind == "evaluation"}
+    if experiment.spec.get("search"):  # what was given up is not expected any more
         generations, evaluations = (
-            {key: use for key, use in each.items() if use["node_state"] != "SKIPPED"}
+            {key: use for key, use in each.items() if use.state != NodeState.SKIPPED}
             for each in (generations, evaluations)
         )
-    cached = sum(epochs[use["arm"]] for use in generations.values() if use["cached"])
-    done = sum(latest[key]["epoch"] + 1 if key in latest else 0 for key in generations)
-    total = sum(epochs[use["arm"]] for use in generations.values())
+    cached = sum(epochs[use.arm] for use in generations.values() if use.cached)
+    done = sum(latest[key].epoch + 1 if key in latest else 0 for key in generations)
+    total = sum(epochs[use.arm] for use in generations.values())
     left = None
-    if training_began is not None and done - cached > 1 and done < total and experiment["state"] in LIVE:
+    if training_began is not None and done - cached > 1 and done < total and experiment.state in LIVE:
         left = round((now - training_began) / (done - cached - 1) * (total - done), 1)
     return {
         "epochs_done": done,
         "epochs_total": total,
         "epochs_cached": cached,
-        "evaluations_done": sum(use["node_state"] == "SUCCEEDED" for use in evaluations.values()),
+        "evaluations_done": sum(use.state == NodeState.SUCCEEDED for use in evaluations.values()),
         "evaluations_total": len(evaluations),
         "training_left_s": left,
     }

@@ -8,55 +8,63 @@ from pydantic import TypeAdapter, ValidationError
 from evaluators import intervals
 from orchestrator.results import search
 from orchestrator.results.stored import part_of, table_rows
-from orchestrator.store import Row, Store
+from orchestrator.states import NodeState
+from orchestrator.store import Store
+from orchestrator.store.records import EpochRow, Experiment
 from trainer.core import data
 
 
-def result_rows(store: Store, experiment: Row) -> Iterator[dict[str, Any]]:
+def result_rows(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]]:
     """One row per arm, seed, generation, evaluator, data set and metric, with its interval where it has one.
 
     `details` say what the number means (evaluators.evaluate); they are empty where it was measured before they were kept. The
     evaluator `training` is the test accuracy in a committed generation's epochs: `last`, and apart from it `best`. `node` is
     the key of what was measured and `made_by` the experiment, arm, seed and generation that did the work.
     """
-    details = store.details_of(experiment["id"])
-    uses = store.uses_of(experiment["id"])
-    committed = {use["key"] for use in uses if use["node_state"] == "SUCCEEDED" or use["made_by"]}  # or is made again
-    made_by = {use["key"]: use["made_by"] for use in uses}
+    details = store.details_of(experiment.id)
+    uses = store.uses_of(experiment.id)
+    committed = {use.key for use in uses if use.state == NodeState.SUCCEEDED or use.made_by}  # or is made again
+    made_by = {use.key: use.made_by for use in uses}
     tested: dict[str, tuple[str, int | None]] = {}
     for arm, seed in table_rows(experiment):
         of_run = {"arm": arm, "seed": seed}
         if arm not in tested:
             tested[arm] = _tested(part_of(experiment, arm, "data"))
         label, n = tested[arm]
-        generations: dict[int, list[Row]] = {}
-        for row in store.epochs_of(experiment["id"], arm, seed):
-            if row["key"] in committed and "test/accuracy" in row["metrics"]:
-                generations.setdefault(row["generation_index"], []).append(row)
+        generations: dict[int, list[EpochRow]] = {}
+        for row in store.epochs_of(experiment.id, arm, seed):
+            if row.key in committed and "test/accuracy" in row.metrics:
+                generations.setdefault(row.generation, []).append(row)
         for generation, measured in sorted(generations.items()):
             where = of_run | {"generation": generation, "evaluator": "training", "dataset": label}
-            node = {"node": measured[0]["key"], "made_by": made_by[measured[0]["key"]]}
+            node = {"node": measured[0].key, "made_by": made_by[measured[0].key]}
             yield from (where | row | node for row in _training_rows(measured, n))
-        for row in store.results_of(experiment["id"], arm, seed):
-            about = details.get(row["key"], {})
-            chosen_on = search.note(experiment, arm, row["dataset"])
+        for score in store.results_of(experiment.id, arm, seed):
+            about = details.get(score.key, {})
+            chosen_on = search.note(experiment, arm, score.dataset)
             yield {
                 **of_run,
-                "generation": row["generation_index"],
-                **{name: row[name] for name in ("evaluator", "dataset", "metric", "value", "low", "high", "n")},
+                "generation": score.generation,
+                "evaluator": score.evaluator,
+                "dataset": score.dataset,
+                "metric": score.metric,
+                "value": score.value,
+                "low": score.low,
+                "high": score.high,
+                "n": score.n,
                 "details": about | {"notes": [*about.get("notes", []), *chosen_on]} if chosen_on else about,
-                "node": row["key"],
-                "made_by": made_by[row["key"]],
+                "node": score.key,
+                "made_by": made_by[score.key],
             }
 
 
-def _training_rows(measured: list[Row], n: int | None) -> Iterator[dict[str, Any]]:
+def _training_rows(measured: list[EpochRow], n: int | None) -> Iterator[dict[str, Any]]:
     """The last of a generation's epochs and the best (the earliest of equals), each with its epoch."""
-    measured = sorted(measured, key=lambda row: row["epoch"])
+    measured = sorted(measured, key=lambda row: row.epoch)
     selected = f"best of {len(measured)} measured epochs on the test images"
-    best = max(measured, key=lambda row: row["metrics"]["test/accuracy"])
+    best = max(measured, key=lambda row: row.metrics["test/accuracy"])
     for name, row, notes in (("last", measured[-1], []), ("best", best, [selected])):
-        value = row["metrics"]["test/accuracy"]
+        value = row.metrics["test/accuracy"]
         low, high = (None, None) if n is None else _interval(value, n)
         yield {
             "metric": f"test_accuracy/{name}",
@@ -64,7 +72,7 @@ def _training_rows(measured: list[Row], n: int | None) -> Iterator[dict[str, Any
             "low": low,
             "high": high,
             "n": n,
-            "details": {"epoch": row["epoch"], "notes": notes},
+            "details": {"epoch": row.epoch, "notes": notes},
         }
 
 

@@ -10,14 +10,15 @@ from pydantic import ValidationError
 from orchestrator.plan import halving
 from orchestrator.plan.search import Trials
 from orchestrator.spec import ExperimentSpec
-from orchestrator.states import TERMINAL
-from orchestrator.store import Row, Store
+from orchestrator.states import TERMINAL, ExperimentState, NodeState
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment, NodeUse
 
 ON_TEST = "a search chose the settings on the test images, as was asked for: their test scores are too good"
 ON_HELD_OUT = "a search chose the settings on held-out images: train the best anew, and judge it on the test images"
 
 
-def view(store: Store, experiment: Row, uses: list[Row]) -> dict[str, Any] | None:
+def view(store: Store, experiment: Experiment, uses: list[NodeUse]) -> dict[str, Any] | None:
     """The trials of the experiment's search, best first; None where it has none, or was posted under other code.
 
     `objective` has the mean over seeds after every judged generation. `state` is WAITING, RUNNING, COMPLETE (its last
@@ -28,20 +29,22 @@ def view(store: Store, experiment: Row, uses: list[Row]) -> dict[str, Any] | Non
         return None
     spec, trials = found
     search, ladder = trials.search, trials.ladder
-    values = store.scores_of(experiment["id"], search.objective.metric)
+    values = store.scores_of(experiment.id, search.objective.metric)
     scores = trials.scores(values)
-    kept = trials.kept(values) if experiment["state"] in TERMINAL else []
-    states: dict[str, dict[int, list[str]]] = {}
+    kept = trials.kept(values) if experiment.state in TERMINAL else []
+    states: dict[str, dict[int, list[NodeState]]] = {}
     for use in uses:
-        if use["kind"] == "generation":
-            states.setdefault(use["arm"], {}).setdefault(use["generation"], []).append(use["node_state"])
+        if use.kind == "generation":
+            states.setdefault(use.arm, {}).setdefault(use.generation, []).append(use.state)
     rows = [
         {
             "arm": trial,
             "settings": _settings(spec, trial),
-            "state": _state(experiment["state"], states[trial], ladder.rungs[-1] in scores[first]),
+            "state": _state(experiment.state, states[trial], ladder.rungs[-1] in scores[first]),
             "kept": trial in kept,
-            "generations": sum(all(each == "SUCCEEDED" for each in of_one) for of_one in states[trial].values()),
+            "generations": sum(
+                all(each == NodeState.SUCCEEDED for each in of_one) for of_one in states[trial].values()
+            ),
             "objective": {
                 str(generation): _told(search.sign * score) for generation, score in sorted(scores[first].items())
             },
@@ -67,15 +70,15 @@ def label(trials: Trials) -> str:
     return next(node.target_label for nodes in trials.objectives.values() for node in nodes.values())
 
 
-def warnings(experiment: Row) -> list[dict[str, Any]]:
+def warnings(experiment: Experiment) -> list[dict[str, Any]]:
     """Of a search that chooses on the test images, as the warnings of training are written."""
-    search = experiment["spec"].get("search")
+    search = experiment.spec.get("search")
     if not search or search["objective"]["on"] != "test":
         return []
     return [{"arm": search["arm"], "seed": None, "generation": None, "message": ON_TEST}]
 
 
-def note(experiment: Row, arm: str, dataset: str) -> list[str]:
+def note(experiment: Experiment, arm: str, dataset: str) -> list[str]:
     """What a reader of a trial's score on `dataset` must know; nothing of other arms and data."""
     found = trials_of(experiment)
     if found is None or arm not in found[1].same or dataset != label(found[1]):
@@ -83,9 +86,9 @@ def note(experiment: Row, arm: str, dataset: str) -> list[str]:
     return [ON_TEST if found[1].search.objective.on == "test" else ON_HELD_OUT]
 
 
-def trials_of(experiment: Row) -> tuple[ExperimentSpec, Trials] | None:
+def trials_of(experiment: Experiment) -> tuple[ExperimentSpec, Trials] | None:
     """The spec of the experiment and the trials of its search, if it has one."""
-    return _read(json.dumps(experiment["spec"])) if experiment["spec"].get("search") else None
+    return _read(json.dumps(experiment.spec)) if experiment.spec.get("search") else None
 
 
 @lru_cache(maxsize=16)
@@ -108,12 +111,12 @@ def _settings(spec: ExperimentSpec, trial: str) -> dict[str, Any]:
     return {field: value for field, value in method.model_dump(mode="json").items() if field in spec.search.space}
 
 
-def _state(experiment: str, states: dict[int, list[str]], judged: bool) -> str:
+def _state(experiment: ExperimentState, states: dict[int, list[NodeState]], judged: bool) -> str:
     every = [each for of_one in states.values() for each in of_one]
-    if "FAILED" in every:
+    if NodeState.FAILED in every:
         return "FAILED"
     if judged:
         return "COMPLETE"
     if experiment in TERMINAL:
         return "STOPPED"
-    return "RUNNING" if "RUNNING" in every else "WAITING"
+    return "RUNNING" if NodeState.RUNNING in every else "WAITING"

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from orchestrator.store import Row
+from orchestrator.store.records import Experiment
 
 
-def table_rows(experiment: Row) -> list[tuple[str, int]]:
+def table_rows(experiment: Experiment) -> list[tuple[str, int]]:
     """Arm and seed of every row; weights from a file have one row."""
-    spec = experiment["spec"]
+    spec = experiment.spec
     rows = []
     for arm in spec["arms"]:
         from_file = "uri" in (arm.get("checkpoint") or {})
@@ -15,9 +15,9 @@ def table_rows(experiment: Row) -> list[tuple[str, int]]:
     return rows
 
 
-def part_of(experiment: Row, arm: str, part: str) -> dict[str, Any]:
+def part_of(experiment: Experiment, arm: str, part: str) -> dict[str, Any]:
     """`data`, `model` or `train` of an arm: its own, or the experiment's."""
-    spec = experiment["spec"]
+    spec = experiment.spec
     own = next(each.get(part) for each in spec["arms"] if each["name"] == arm)
     found: dict[str, Any] = own or spec[part]
     return found

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.results.capsule import Capsule, Done, Measured
+from orchestrator.states import ExperimentState
 
 INTERVAL = "joint 95 % interval"
 SAME_WEIGHTS = "no interval, the same weights: relative 0.001"
 OTHER_WEIGHTS = "no interval, other weights: a factor of 2"
 MISSING = "missing here"
 UNDEFINED = "not a number on one side"
-UNFINISHED = ("QUEUED", "STARTING", "RUNNING", "RECOVERING", "CANCELLING", "CANCELLED")
+UNFINISHED = frozenset(ExperimentState) - {ExperimentState.SUCCEEDED, ExperimentState.FAILED}
 
 Document = dict[str, Any]
 

@@ -5,15 +5,15 @@ nothing once a later attempt holds the node, so a worker that was thought dead c
 changes.
 """
 
-from orchestrator.store.database import Row
 from orchestrator.store.durations import Durations
 from orchestrator.store.experiments import Experiments, KeyReused
 from orchestrator.store.holdings import Upkeep
 from orchestrator.store.measurements import Measured
-from orchestrator.store.nodes import Claim, Nodes, Standing
+from orchestrator.store.nodes import Nodes
 from orchestrator.store.publications import Published
+from orchestrator.store.records import Claim, Standing
 
-__all__ = ["Claim", "KeyReused", "Row", "Standing", "Store"]
+__all__ = ["Claim", "KeyReused", "Standing", "Store"]
 
 
 class Store(Experiments, Nodes, Measured, Durations, Published, Upkeep):

@@ -3,14 +3,15 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
 from orchestrator.store.schema import schema
 
-Row = sa.RowMapping
+_Record = TypeVar("_Record")
 
 
 class Database:
@@ -27,6 +28,23 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def columns(record: type[Any], table: sa.Table) -> list[sa.Column[Any]]:
+    """The columns of `table` that a record has a field for; the others may be large."""
+    return [table.c[field.name] for field in fields(record) if field.name in table.c]
+
+
+def read(connection: sa.Connection, record: type[_Record], query: sa.Select[Any]) -> list[_Record]:
+    """What `query` finds, as records whose fields are named like its columns."""
+    return [record(**row) for row in connection.execute(query).mappings()]
+
+
+def read_one(connection: sa.Connection, record: type[_Record], query: sa.Select[Any]) -> _Record | None:
+    """The only row that `query` finds, as a record; None where it finds none."""
+    found = read(connection, record, query)
+    assert len(found) <= 1, query
+    return found[0] if found else None
 
 
 def finite(numbers: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -5,31 +5,33 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.store.database import Database, Row
+from orchestrator.states import NodeState
+from orchestrator.store.database import Database, columns, read, read_one
+from orchestrator.store.records import Begun, Made, Timing
 from orchestrator.store.schema import epochs, experiments, nodes, timings, uses
 
 
 class Durations(Database):
     """Of finished nodes, and of timing runs."""
 
-    def makers(self, limit: int) -> list[Row]:
+    def makers(self, limit: int) -> list[Begun]:
         """Id and spec of the newest experiments that have begun."""
-        begun = sa.select(experiments.c.id, experiments.c.spec).where(experiments.c.started_at.is_not(None))
+        begun = sa.select(*columns(Begun, experiments)).where(experiments.c.started_at.is_not(None))
         with self._engine.connect() as connection:
             newest = begun.order_by(experiments.c.created_at.desc(), experiments.c.id.desc()).limit(limit)
-            return list(connection.execute(newest).mappings())
+            return read(connection, Begun, newest)
 
-    def made_in(self, experiment: str, kind: str) -> list[Row]:
+    def made_in(self, experiment: str, kind: str) -> list[Made]:
         """The nodes of `kind` that the experiment itself made, newest first, with the arm and generation they are shown in."""
         query = (
             sa.select(nodes.c.key, uses.c.arm, uses.c.generation, nodes.c.finished_at)
             .join(uses, uses.c.key == nodes.c.key)
             .where(uses.c.experiment == experiment, nodes.c.owner == experiment)
-            .where(nodes.c.kind == kind, nodes.c.state == "SUCCEEDED")
+            .where(nodes.c.kind == kind, nodes.c.state == NodeState.SUCCEEDED)
             .order_by(nodes.c.finished_at.desc(), nodes.c.key)
         )
         with self._engine.connect() as connection:
-            return list(connection.execute(query).mappings())
+            return read(connection, Made, query)
 
     def epoch_ends(self, keys: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """By generation: its epochs, each with the time at which it ended."""
@@ -48,8 +50,8 @@ class Durations(Database):
         with self._writing.begin() as connection:
             connection.execute(sa.insert(timings), {"kind": kind, "content": dict(content), "at": self._now()})
 
-    def timing(self, kind: str) -> Row | None:
+    def timing(self, kind: str) -> Timing | None:
         """The newest of a kind."""
         query = sa.select(timings).where(timings.c.kind == kind).order_by(timings.c.id.desc()).limit(1)
         with self._engine.connect() as connection:
-            return connection.execute(query).mappings().one_or_none()
+            return read_one(connection, Timing, query)

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from orchestrator.plan import Plan
 from orchestrator.plan.missing import trained_again
 from orchestrator.problems import InvalidSpec, Problem
-from orchestrator.states import TERMINAL
-from orchestrator.store.database import Database, Row, alone, insert
+from orchestrator.states import EXPERIMENT_MOVES, TERMINAL, ExperimentState, NodeState, Reason, before
+from orchestrator.store.database import Database, alone, columns, insert, read, read_one
+from orchestrator.store.records import Experiment
 from orchestrator.store.schema import capsules, experiments, idempotency, nodes, uses
 
 
@@ -64,7 +65,7 @@ class Experiments(Database):
         if (earlier := _answered(connection, key, body_sha256)) is not None:
             return earlier, False
         states, kept = _states(connection, list(plan.nodes))
-        done = {each for each, state in states.items() if state == "SUCCEEDED"}
+        done = {each for each, state in states.items() if state == NodeState.SUCCEEDED}
         lost = trained_again({node.key: node.parent for node in plan.nodes.values()}, done, kept)
         if gone := [plan.nodes[each].title for each in plan.nodes if each in lost and plan.nodes[each].elsewhere]:
             message = f"the checkpoint of {', '.join(gone)} was removed: post its arm in this experiment, and refer to it there"
@@ -75,12 +76,19 @@ class Experiments(Database):
             for kind in ("generation", "evaluation")
         }
         identity = f"exp_{time.strftime('%Y%m%d-%H%M%S', time.gmtime(self._now()))}-{secrets.token_hex(4)}"
-        row = {"id": identity, "name": name, "spec": spec, "plan": counts, "state": "QUEUED", "created_at": self._now()}
+        row = {
+            "id": identity,
+            "name": name,
+            "spec": spec,
+            "plan": counts,
+            "state": ExperimentState.QUEUED,
+            "created_at": self._now(),
+        }
         connection.execute(sa.insert(experiments), row)
         fresh = [node for node in plan.nodes.values() if node.key not in states]
-        insert(connection, nodes, [{"key": node.key, "kind": node.kind, "state": "QUEUED"} for node in fresh])
-        for each in (each for each, state in states.items() if state in ("FAILED", "SKIPPED") or each in lost):
-            again = {"state": "QUEUED", "reason": None, "message": None}
+        insert(connection, nodes, [{"key": node.key, "kind": node.kind, "state": NodeState.QUEUED} for node in fresh])
+        for each in (each for each, state in states.items() if state in _TRIED_AGAIN or each in lost):
+            again = {"state": NodeState.QUEUED, "reason": None, "message": None}
             connection.execute(sa.update(nodes).where(nodes.c.key == each).values(again))
         rows = [{"experiment": identity, **vars(use), "cached": use.key in done} for use in plan.uses]
         insert(connection, uses, [{name: value for name, value in row.items() if name != "kind"} for row in rows])
@@ -90,39 +98,35 @@ class Experiments(Database):
             connection.execute(sa.insert(capsules), {"experiment": identity, "content": capsule})
         return identity, True
 
-    def experiment(self, experiment: str) -> Row | None:
+    def experiment(self, experiment: str) -> Experiment | None:
+        """The experiment with this id; None where there is none."""
         if not experiment.isprintable():  # no id of ours, and PostgreSQL takes no NUL
             return None
         with self._engine.connect() as connection:
-            return (
-                connection.execute(sa.select(experiments).where(experiments.c.id == experiment))
-                .mappings()
-                .one_or_none()
-            )
+            return read_one(connection, Experiment, _EXPERIMENTS.where(experiments.c.id == experiment))
 
-    def experiments(self, states: Iterable[str] | None = None, limit: int | None = None) -> list[Row]:
+    def experiments(
+        self, states: Iterable[ExperimentState] | None = None, limit: int | None = None
+    ) -> list[Experiment]:
         """Experiments, newest first."""
-        query = sa.select(experiments).order_by(experiments.c.created_at.desc(), experiments.c.id.desc()).limit(limit)
+        query = _EXPERIMENTS.order_by(experiments.c.created_at.desc(), experiments.c.id.desc()).limit(limit)
         if states is not None:
             query = query.where(experiments.c.state.in_(list(states)))
         with self._engine.connect() as connection:
-            return list(connection.execute(query).mappings())
+            return read(connection, Experiment, query)
 
-    def unpublished(self) -> list[Row]:
+    def unpublished(self) -> list[Experiment]:
         """Experiments that ended and whose runs in the tracking server have no final status yet."""
-        query = sa.select(experiments).where(experiments.c.state.in_(TERMINAL), ~experiments.c.published)
+        query = _EXPERIMENTS.where(experiments.c.state.in_(TERMINAL), ~experiments.c.published)
         with self._engine.connect() as connection:
-            return list(connection.execute(query).mappings())
+            return read(connection, Experiment, query)
 
-    def start_attempt(self, experiment: str, state: str) -> int | None:
+    def start_attempt(self, experiment: str, state: ExperimentState) -> int | None:
         """Gives the experiment its next attempt in `state`; None where it has ended or is being cancelled."""
         with self._writing.begin() as connection:
             changed = connection.execute(
                 sa.update(experiments)
-                .where(
-                    experiments.c.id == experiment,
-                    experiments.c.state.in_(("QUEUED", "STARTING", "RUNNING", "RECOVERING")),
-                )
+                .where(experiments.c.id == experiment, _may_become(state))
                 .values(
                     state=state,
                     attempt=experiments.c.attempt + 1,
@@ -137,18 +141,17 @@ class Experiments(Database):
     def move(
         self,
         experiment: str,
-        to: str,
+        to: ExperimentState,
         *,
         attempt: int | None = None,
-        reason: str | None = None,
+        reason: Reason | None = None,
         message: str | None = None,
     ) -> bool:
-        """Moves a live experiment to state `to`; False (and nothing happens) once it ended or a later attempt began."""
-        where = [experiments.c.id == experiment, experiments.c.state.not_in(TERMINAL)]
+        """Moves an experiment to state `to`; False, and nothing happens, where `to` may not follow its state (so once it
+        has ended), or a later attempt began."""
+        where = [experiments.c.id == experiment, _may_become(to)]
         if attempt is not None:
             where.append(experiments.c.attempt == attempt)
-        if to in ("STARTING", "RUNNING", "RECOVERING", "SUCCEEDED", "FAILED"):
-            where.append(experiments.c.state != "CANCELLING")  # a cancel wins over whatever else goes on
         values: dict[str, Any] = {"state": to, "reason": reason, "message": message, "alive_at": self._now()}
         if to in TERMINAL:
             values["finished_at"] = self._now()
@@ -157,16 +160,15 @@ class Experiments(Database):
 
     def cancel(self, experiment: str) -> None:
         """Ends a waiting experiment at once and marks a live one for its supervisor; an ended one stays as it is."""
-        to = sa.case((experiments.c.state == "QUEUED", "CANCELLED"), else_="CANCELLING")
-        ended = sa.case((experiments.c.state == "QUEUED", self._now()), else_=None)
+        this = sa.update(experiments).where(experiments.c.id == experiment)
+        waiting = experiments.c.state == ExperimentState.QUEUED
         with self._writing.begin() as connection:
-            connection.execute(
-                sa.update(experiments)
-                .where(experiments.c.id == experiment, experiments.c.state.not_in(TERMINAL))
-                .values(state=to, finished_at=ended)
-            )
+            ended = {"state": ExperimentState.CANCELLED, "finished_at": self._now()}
+            connection.execute(this.where(waiting).values(ended))
+            to = ExperimentState.CANCELLING
+            connection.execute(this.where(_may_become(to)).values(state=to))
 
-    def heartbeat(self, experiment: str, attempt: int, message: str | None = None) -> str | None:
+    def heartbeat(self, experiment: str, attempt: int, message: str | None = None) -> ExperimentState | None:
         """Says that the attempt lives; returns the experiment's state, or None where a later attempt is the current one."""
         with self._writing.begin() as connection:
             connection.execute(
@@ -177,17 +179,27 @@ class Experiments(Database):
             query = sa.select(experiments.c.state).where(
                 experiments.c.id == experiment, experiments.c.attempt == attempt
             )
-            return connection.scalar(query)
+            found: ExperimentState | None = connection.scalar(query)
+            return found
 
     def set_published(self, experiment: str) -> None:
         with self._writing.begin() as connection:
             connection.execute(sa.update(experiments).where(experiments.c.id == experiment).values(published=True))
 
 
-def _states(connection: sa.Connection, keys: list[str]) -> tuple[dict[str, str], set[str]]:
+_EXPERIMENTS = sa.select(*columns(Experiment, experiments))
+_TRIED_AGAIN = (NodeState.FAILED, NodeState.SKIPPED)
+"""What a new experiment that needs the node makes anew."""
+
+
+def _may_become(state: ExperimentState) -> sa.ColumnElement[bool]:
+    return experiments.c.state.in_(before(EXPERIMENT_MOVES, state))
+
+
+def _states(connection: sa.Connection, keys: list[str]) -> tuple[dict[str, NodeState], set[str]]:
     """The state of each of `keys` that is known, and those with a kept checkpoint, asked in portions that every database
     takes."""
-    found: dict[str, str] = {}
+    found: dict[str, NodeState] = {}
     kept = set()
     for start in range(0, len(keys), 500):
         query = sa.select(nodes.c.key, nodes.c.state, nodes.c.checkpoint_uri).where(

@@ -5,8 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.states import TERMINAL
-from orchestrator.store.database import Database, alone
+from orchestrator.states import TERMINAL, NodeState
+from orchestrator.store.database import Database, alone, read
 from orchestrator.store.records import Holdings, Posted, Shown
 from orchestrator.store.schema import capsules, experiments, machines, nodes, runs, uses
 
@@ -45,16 +45,17 @@ class Upkeep(Database):
             alone(connection)
             for key in choose(_holdings(connection)):
                 connection.execute(
-                    sa.update(nodes).where(nodes.c.key == key, nodes.c.state == "SUCCEEDED").values(checkpoint_uri=None)
+                    sa.update(nodes)
+                    .where(nodes.c.key == key, nodes.c.state == NodeState.SUCCEEDED)
+                    .values(checkpoint_uri=None)
                 )
 
 
 def _holdings(connection: sa.Connection) -> Holdings:
     place = (uses.c.experiment, uses.c.arm, uses.c.seed, uses.c.generation)
-    node = (nodes.c.key, nodes.c.kind, nodes.c.state, nodes.c.checkpoint_uri, nodes.c.finished_at, nodes.c.made_by)
-    shown = [
-        Shown._make(row) for row in connection.execute(sa.select(*place, *node).join(nodes, nodes.c.key == uses.c.key))
-    ]
+    node = (nodes.c.key, nodes.c.kind, nodes.c.state, nodes.c.finished_at, nodes.c.made_by)
+    uri = nodes.c.checkpoint_uri.label("uri")
+    shown = read(connection, Shown, sa.select(*place, *node, uri).join(nodes, nodes.c.key == uses.c.key))
     posted = {
         row.id: Posted(row.spec, (row.finished_at or row.created_at) if row.state in TERMINAL else None)
         for row in connection.execute(sa.select(experiments))

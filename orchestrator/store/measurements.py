@@ -1,13 +1,16 @@
 """What was measured: epochs, results, curves and what is said about them."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.store.database import Database, Row, finite
+from orchestrator.store.database import Database, columns, finite, read
+from orchestrator.store.records import EpochRow, ResultRow, WarningRow
 from orchestrator.store.schema import curves, details, epochs, results, uses
+
+_Row = TypeVar("_Row", EpochRow, ResultRow)
 
 
 class Measured(Database):
@@ -24,13 +27,13 @@ class Measured(Database):
                 metrics = {name: value for name, value in finite(row["metrics"]).items() if value is not None}
                 connection.execute(insert.on_conflict_do_nothing(), {**row, "metrics": metrics})
 
-    def epochs_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[Row]:
+    def epochs_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[EpochRow]:
         """Epoch rows of a row of the comparison, in the order they were written, from id `after` on (exclusive)."""
-        return self._rows_of(epochs, experiment, arm, seed, after)
+        return self._rows_of(EpochRow, epochs, experiment, arm, seed, after)
 
-    def results_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[Row]:
-        """Result rows of a row of the comparison, with its generation; likewise."""
-        return self._rows_of(results, experiment, arm, seed, after)
+    def results_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[ResultRow]:
+        """Result rows of a row of the comparison, in the order they were written, from id `after` on (exclusive)."""
+        return self._rows_of(ResultRow, results, experiment, arm, seed, after)
 
     def details_of(self, experiment: str) -> dict[str, dict[str, Any]]:
         """What is said about each evaluation of the experiment, by key; nothing of those made before it was kept."""
@@ -42,11 +45,12 @@ class Measured(Database):
     def curves_of(self, experiment: str, like: Iterable[str]) -> dict[str, dict[str, list[float | None]]]:
         """By node of the experiment: its curves whose name is LIKE one of the patterns (`%/episodes`)."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
-        query = sa.select(curves).where(curves.c.key.in_(mine), sa.or_(*(curves.c.name.like(each) for each in like)))
+        alike = sa.or_(*(curves.c.name.like(each) for each in like))
+        query = sa.select(curves.c.key, curves.c.name, curves.c["values"]).where(curves.c.key.in_(mine), alike)
         found: dict[str, dict[str, list[float | None]]] = {}
         with self._engine.connect() as connection:
-            for row in connection.execute(query).mappings():
-                found.setdefault(row["key"], {})[row["name"]] = row["values"]
+            for key, name, values in connection.execute(query):
+                found.setdefault(key, {})[name] = values
         return found
 
     def scores_of(self, experiment: str, metric: str) -> dict[str, float | None]:
@@ -56,14 +60,16 @@ class Measured(Database):
         with self._engine.connect() as connection:
             return {row.key: row.value for row in connection.execute(query)}
 
-    def latest_epochs(self, experiment: str) -> dict[str, Row]:
+    def latest_epochs(self, experiment: str) -> dict[str, EpochRow]:
         """For each generation that has begun: its last epoch row."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
         last = sa.select(epochs.c.key, sa.func.max(epochs.c.epoch).label("epoch")).where(epochs.c.key.in_(mine))
         newest = last.group_by(epochs.c.key).subquery()
-        query = sa.select(epochs).join(newest, (epochs.c.key == newest.c.key) & (epochs.c.epoch == newest.c.epoch))
+        query = sa.select(*columns(EpochRow, epochs)).join(
+            newest, (epochs.c.key == newest.c.key) & (epochs.c.epoch == newest.c.epoch)
+        )
         with self._engine.connect() as connection:
-            return {row["key"]: row for row in connection.execute(query).mappings()}
+            return {row.key: row for row in read(connection, EpochRow, query)}
 
     def training_began(self, experiment: str) -> float | None:
         """When the experiment's first own epoch ended; None before."""
@@ -72,7 +78,7 @@ class Measured(Database):
             began: float | None = connection.scalar(sa.select(sa.func.min(epochs.c.at)).where(epochs.c.key.in_(own)))
             return began
 
-    def warnings_of(self, experiment: str) -> list[Row]:
+    def warnings_of(self, experiment: str) -> list[WarningRow]:
         """Epoch rows of the experiment that carry warnings."""
         query = (
             sa.select(uses.c.arm, uses.c.seed, epochs.c.generation, epochs.c.epoch, epochs.c.warnings)
@@ -81,14 +87,17 @@ class Measured(Database):
             .order_by(uses.c.arm, uses.c.seed, epochs.c.generation, epochs.c.epoch)
         )
         with self._engine.connect() as connection:
-            return list(connection.execute(query).mappings())
+            return read(connection, WarningRow, query)
 
-    def _rows_of(self, table: sa.Table, experiment: str, arm: str, seed: int, after: int) -> list[Row]:
+    def _rows_of(
+        self, record: type[_Row], table: sa.Table, experiment: str, arm: str, seed: int, after: int
+    ) -> list[_Row]:
+        own = [column for column in columns(record, table) if column.name != "generation"]
         query = (
-            sa.select(table, uses.c.generation.label("generation_index"))
+            sa.select(*own, uses.c.generation)
             .join(uses, uses.c.key == table.c.key)
             .where(uses.c.experiment == experiment, uses.c.arm == arm, uses.c.seed == seed, table.c.id > after)
             .order_by(table.c.id)
         )
         with self._engine.connect() as connection:
-            return list(connection.execute(query).mappings())
+            return read(connection, record, query)

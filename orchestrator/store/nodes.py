@@ -1,47 +1,29 @@
 """Nodes: who may make one, how it ended, and where it shows up."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.states import LIVE, TERMINAL
-from orchestrator.store.database import Database, Row, finite, insert
+from orchestrator.states import LIVE, NODE_MOVES, TERMINAL, NodeState, Reason, before
+from orchestrator.store.database import Database, columns, finite, insert, read
+from orchestrator.store.records import Claim, NodeUse, Standing, StoredNode
 from orchestrator.store.schema import curves, details, experiments, machines, nodes, results, uses
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right to write node `key` until somebody else claims it."""
-
-    key: str
-    fence: int
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a node stands: `waiting` is an experiment that shows it and has not ended."""
-
-    done: bool
-    kept: bool
-    """Whether its checkpoint is."""
-    made_by: str | None
-    waiting: str | None
 
 
 class Nodes(Database):
     """Claims are fenced: what an attempt that lost its claim writes does nothing."""
 
-    def nodes_of(self, experiment: str) -> dict[str, Row]:
+    def nodes_of(self, experiment: str) -> dict[str, StoredNode]:
         """Every node of the experiment by key."""
-        query = sa.select(nodes).where(nodes.c.key.in_(sa.select(uses.c.key).where(uses.c.experiment == experiment)))
+        mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        query = sa.select(*columns(StoredNode, nodes)).where(nodes.c.key.in_(mine))
         with self._engine.connect() as connection:
-            return {row["key"]: row for row in connection.execute(query).mappings()}
+            return {node.key: node for node in read(connection, StoredNode, query)}
 
     def has_checkpoint(self, key: str) -> bool:
         """Whether the node is done and its checkpoint is kept."""
-        query = sa.select(nodes.c.checkpoint_uri).where(nodes.c.key == key, nodes.c.state == "SUCCEEDED")
+        query = sa.select(nodes.c.checkpoint_uri).where(nodes.c.key == key, nodes.c.state == NodeState.SUCCEEDED)
         with self._engine.connect() as connection:
             return connection.scalar(query) is not None
 
@@ -67,19 +49,19 @@ class Nodes(Database):
                 waiting = {row.key: row.waiting for row in connection.execute(waited.where(uses.c.key.in_(portion)))}
                 for row in connection.execute(sa.select(*columns).where(nodes.c.key.in_(portion))):
                     kept = row.checkpoint_uri is not None
-                    found[row.key] = Standing(row.state == "SUCCEEDED", kept, row.made_by, waiting.get(row.key))
+                    found[row.key] = Standing(row.state == NodeState.SUCCEEDED, kept, row.made_by, waiting.get(row.key))
         return found
 
-    def uses_of(self, experiment: str) -> list[Row]:
+    def uses_of(self, experiment: str) -> list[NodeUse]:
         """Where each node of the experiment shows up, by arm, seed and generation, with the node's kind and state."""
         query = (
-            sa.select(uses, nodes.c.kind, nodes.c.state.label("node_state"), nodes.c.made_by)
+            sa.select(*columns(NodeUse, uses), nodes.c.kind, nodes.c.state, nodes.c.made_by)
             .join(nodes, nodes.c.key == uses.c.key)
             .where(uses.c.experiment == experiment)
             .order_by(uses.c.arm, uses.c.seed, uses.c.generation)
         )
         with self._engine.connect() as connection:
-            return list(connection.execute(query).mappings())
+            return read(connection, NodeUse, query)
 
     def claim(self, key: str, experiment: str, attempt: int | None = None) -> Claim | None:
         """The right to make the node for `experiment`; None where it is made, or being made by another live experiment.
@@ -93,11 +75,13 @@ class Nodes(Database):
         with self._writing.begin() as connection:
             changed = connection.execute(
                 sa.update(nodes)
-                .where(nodes.c.key == key, nodes.c.state != "SUCCEEDED")
+                .where(nodes.c.key == key, nodes.c.state.in_(before(NODE_MOVES, NodeState.RUNNING)))
                 .where(current.exists())
-                .where(sa.or_(nodes.c.state != "RUNNING", nodes.c.owner.is_(None), nodes.c.owner.not_in(others)))
+                .where(
+                    sa.or_(nodes.c.state != NodeState.RUNNING, nodes.c.owner.is_(None), nodes.c.owner.not_in(others))
+                )
                 .values(
-                    state="RUNNING",
+                    state=NodeState.RUNNING,
                     owner=experiment,
                     fence=nodes.c.fence + 1,
                     reason=None,
@@ -166,33 +150,36 @@ class Nodes(Database):
                 connection.execute(sa.insert(details), {"key": claim.key, "content": dict(about)})
             return True
 
-    def fail_node(self, claim: Claim, reason: str, message: str) -> bool:
+    def fail_node(self, claim: Claim, reason: Reason, message: str) -> bool:
         """Ends the node as FAILED, unless the claim was lost."""
         with self._writing.begin() as connection:
-            return self._finish(connection, claim, {"state": "FAILED", "reason": reason, "message": message[:4000]})
+            return self._finish(connection, claim, {"reason": reason, "message": message[:4000]}, NodeState.FAILED)
 
     def put_back(self, claims: Iterable[Claim]) -> None:
         """Gives claims up before their work was done, for whoever comes first."""
         with self._writing.begin() as connection:
             for claim in claims:
-                held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state == "RUNNING")
-                free = {"state": "QUEUED", "owner": None, "fence": nodes.c.fence + 1}
+                held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state == NodeState.RUNNING)
+                free = {"state": NodeState.QUEUED, "owner": None, "fence": nodes.c.fence + 1}
                 connection.execute(sa.update(nodes).where(*held).values(free))
 
     def release(self, experiment: str, skipped: Iterable[str] = ()) -> None:
         """Puts the unfinished nodes of an ended experiment back: `skipped` as SKIPPED, the rest as QUEUED."""
         with self._writing.begin() as connection:
-            mine = (nodes.c.owner == experiment, nodes.c.state == "RUNNING")
+            mine = (nodes.c.owner == experiment, nodes.c.state == NodeState.RUNNING)
             connection.execute(
-                sa.update(nodes).where(*mine).values(state="QUEUED", owner=None, fence=nodes.c.fence + 1)
+                sa.update(nodes).where(*mine).values(state=NodeState.QUEUED, owner=None, fence=nodes.c.fence + 1)
             )
             for key in skipped:
-                waiting = (nodes.c.key == key, nodes.c.state == "QUEUED")
-                connection.execute(sa.update(nodes).where(*waiting).values(state="SKIPPED", reason="DEPENDENCY"))
+                waiting = (nodes.c.key == key, nodes.c.state.in_(before(NODE_MOVES, NodeState.SKIPPED)))
+                values = {"state": NodeState.SKIPPED, "reason": Reason.DEPENDENCY}
+                connection.execute(sa.update(nodes).where(*waiting).values(values))
 
-    def _finish(self, connection: sa.Connection, claim: Claim, values: dict[str, Any]) -> bool:
-        held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state == "RUNNING")
+    def _finish(
+        self, connection: sa.Connection, claim: Claim, values: dict[str, Any], to: NodeState = NodeState.SUCCEEDED
+    ) -> bool:
+        held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state.in_(before(NODE_MOVES, to)))
         changed = connection.execute(
-            sa.update(nodes).where(*held).values({"state": "SUCCEEDED", "finished_at": self._now(), **values})
+            sa.update(nodes).where(*held).values({"state": to, "finished_at": self._now(), **values})
         )
         return changed.rowcount == 1

@@ -1,6 +1,16 @@
 """The tables of our database (the other modules of the store say what may happen to them)."""
 
+from enum import StrEnum
+
 import sqlalchemy as sa
+
+from orchestrator.states import ExperimentState, NodeState, Reason
+
+
+def _one_of(members: type[StrEnum]) -> sa.Enum:
+    """A text column that holds the name of a member, and is read as that member."""
+    return sa.Enum(members, native_enum=False, length=16)
+
 
 schema = sa.MetaData()
 experiments = sa.Table(
@@ -10,8 +20,8 @@ experiments = sa.Table(
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("spec", sa.JSON, nullable=False),
     sa.Column("plan", sa.JSON, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False, index=True),
-    sa.Column("reason", sa.String(16)),
+    sa.Column("state", _one_of(ExperimentState), nullable=False, index=True),
+    sa.Column("reason", _one_of(Reason)),
     sa.Column("message", sa.Text),
     sa.Column("attempt", sa.Integer, nullable=False, default=0),
     sa.Column("alive_at", sa.Float),
@@ -25,11 +35,11 @@ nodes = sa.Table(
     schema,
     sa.Column("key", sa.String(64), primary_key=True),
     sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state", _one_of(NodeState), nullable=False),
     sa.Column("fence", sa.Integer, nullable=False, default=0),
     sa.Column("owner", sa.String(40)),
     sa.Column("made_by", sa.String(200)),
-    sa.Column("reason", sa.String(16)),
+    sa.Column("reason", _one_of(Reason)),
     sa.Column("message", sa.Text),
     sa.Column("checkpoint_uri", sa.Text),
     sa.Column("weights_sha256", sa.String(64)),

@@ -51,8 +51,8 @@ def generations(store: Store, experiment: str) -> dict[str, dict[int, str]]:
     """Returns the node's key by trial and generation."""
     found: dict[str, dict[int, str]] = {}
     for use in store.uses_of(experiment):
-        if use["kind"] == "generation" and use["arm"] != "normal":
-            found.setdefault(use["arm"], {})[use["generation"]] = use["key"]
+        if use.kind == "generation" and use.arm != "normal":
+            found.setdefault(use.arm, {})[use.generation] = use.key
     return found
 
 
@@ -77,7 +77,7 @@ def test_the_best_are_trained_to_the_end_and_the_others_are_given_up(
     assert trials[-1]["state"] == "STOPPED"
     assert first["search"]["best"] == {"arm": trials[0]["arm"], "settings": trials[0]["settings"]}
     for trial in trials:
-        states = [nodes[of_trial[trial["arm"]][generation]]["state"] for generation in range(4)]
+        states = [nodes[of_trial[trial["arm"]][generation]].state for generation in range(4)]
         done = trial["generations"]
         assert states == ["SUCCEEDED"] * done + ["SKIPPED"] * (4 - done)
         assert list(trial["objective"]) == [str(generation) for generation in range(done)]
@@ -113,14 +113,14 @@ def test_the_same_search_trains_nothing_and_ends_the_same(client: Client, store:
     view = end(client, posted["id"])
     assert view["state"] == "SUCCEEDED", view["message"]
     assert view["search"] == first["search"]
-    mine = [use for use in store.uses_of(posted["id"]) if (use["made_by"] or "").startswith(posted["id"])]
+    mine = [use for use in store.uses_of(posted["id"]) if (use.made_by or "").startswith(posted["id"])]
     assert mine == []
 
 
 def test_more_generations_train_only_what_the_promoted_trials_have_not(
     client: Client, store: Store, first: dict[str, Any]
 ) -> None:
-    before = {key: dict(node) for key, node in store.nodes_of(first["id"]).items() if node["state"] == "SUCCEEDED"}
+    before = {key: node for key, node in store.nodes_of(first["id"]).items() if node.state == "SUCCEEDED"}
     posted = client.submit(search(6))
     view = end(client, posted["id"])
     assert view["state"] == "SUCCEEDED", view["message"]
@@ -128,14 +128,14 @@ def test_more_generations_train_only_what_the_promoted_trials_have_not(
     after = store.nodes_of(posted["id"])
     shared = before.keys() & after.keys()
     assert len(shared) > 6 * 2
-    assert all(dict(after[key]) == before[key] for key in shared)
+    assert all(after[key] == before[key] for key in shared)
     of_trial = generations(store, posted["id"])
     earlier = {trial["arm"]: trial["generations"] for trial in first["search"]["trials"]}
     for trial in view["search"]["trials"]:
         makers = {
-            after[key]["made_by"].split("/")[0]: generation
+            str(after[key].made_by).split("/")[0]: generation
             for generation, key in of_trial[trial["arm"]].items()
-            if after[key]["state"] == "SUCCEEDED" and generation > 0
+            if after[key].state == "SUCCEEDED" and generation > 0
         }
         assert makers.get(first["id"], 0) <= earlier[trial["arm"]] - 1
         if trial["generations"] > earlier[trial["arm"]]:
@@ -148,13 +148,13 @@ def test_a_search_goes_on_where_its_driver_was_killed(client: Client, store: Sto
     raw = search(4, seeds=[12], evaluations=[])
     posted = client.submit(raw)
     until(client, posted["id"], lambda view: sum(trial["generations"] > 1 for trial in view["search"]["trials"]) > 1)
-    before = {key: dict(node) for key, node in store.nodes_of(posted["id"]).items() if node["state"] == "SUCCEEDED"}
+    before = {key: node for key, node in store.nodes_of(posted["id"]).items() if node.state == "SUCCEEDED"}
     (driver,) = children_named(stack, f"orchestrator.driver {posted['id']}")
     os.kill(driver, signal.SIGKILL)
     view = end(client, posted["id"])
     assert (view["state"], view["attempt"]) == ("SUCCEEDED", 2), view["message"]
     after = store.nodes_of(posted["id"])
-    assert all(dict(after[key]) == node for key, node in before.items())
+    assert all(after[key] == node for key, node in before.items())
     assert [trial["generations"] for trial in view["search"]["trials"][:2]] == [4, 4]
     assert any(trial["state"] == "STOPPED" for trial in view["search"]["trials"])
 
@@ -172,7 +172,7 @@ def test_a_trial_that_diverges_does_not_fail_the_search(client: Client, store: S
     states = {trial["settings"]["ascent_weight_decay"]: trial["state"] for trial in view["search"]["trials"]}
     assert states == {"zero": "COMPLETE", "keep": "FAILED"}
     assert {trial["same_as"] is None for trial in view["search"]["trials"]} == {True, False}
-    reasons = {node["reason"] for node in store.nodes_of(posted["id"]).values() if node["state"] == "FAILED"}
+    reasons = {node.reason for node in store.nodes_of(posted["id"]).values() if node.state == "FAILED"}
     assert reasons == {"DIVERGED"}
 
 
@@ -192,8 +192,8 @@ def test_kill_9_of_a_worker_in_a_search_costs_no_bit(client: Client, store: Stor
     assert "seal-t0/seed14/g1 resumed after epoch" in job_log(stack, posted["id"], 1).replace("t00", "t0")
     row = store.experiment(posted["id"])
     assert row is not None
-    nodes = {key: node for key, node in store.nodes_of(posted["id"]).items() if node["kind"] == "generation"}
-    assert {key: node["weights_sha256"] for key, node in nodes.items()} == undisturbed_digests(row["spec"])
+    nodes = {key: node for key, node in store.nodes_of(posted["id"]).items() if node.kind == "generation"}
+    assert {key: node.weights_sha256 for key, node in nodes.items()} == undisturbed_digests(row.spec)
 
 
 @pytest.mark.long

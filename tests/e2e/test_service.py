@@ -204,15 +204,16 @@ def test_mlflow_shows_a_run_per_arm_with_the_whole_curve(first: dict[str, Any], 
 def test_every_generation_is_committed_with_its_hash(
     first: dict[str, Any], store: Store, stack: Stack, tmp_path: Path
 ) -> None:
-    nodes = [node for node in store.nodes_of(first["id"]).values() if node["kind"] == "generation"]
+    nodes = [node for node in store.nodes_of(first["id"]).values() if node.kind == "generation"]
     assert len(nodes) == 4
     for node in nodes:
-        directory = Tracker(stack.links["mlflow"]).fetch_checkpoint(node["checkpoint_uri"], tmp_path / node["key"])
+        assert node.checkpoint_uri is not None
+        directory = Tracker(stack.links["mlflow"]).fetch_checkpoint(node.checkpoint_uri, tmp_path / node.key)
         manifest = checkpoint.read_manifest(directory)
-        assert (manifest.key, manifest.weights_sha256) == (node["key"], node["weights_sha256"])
+        assert (manifest.key, manifest.weights_sha256) == (node.key, node.weights_sha256)
     gone(stack, f"orchestrator.driver {first['id']}")  # it cleans up after it has recorded the outcome
     working = stack.home / "storage" / "checkpoints"
-    assert not any((working / node["key"]).exists() for node in nodes)  # what is committed leaves no copy behind
+    assert not any((working / node.key).exists() for node in nodes)  # what is committed leaves no copy behind
 
 
 def test_the_same_spec_again_finds_everything_done(first: dict[str, Any], client: Client) -> None:
@@ -229,13 +230,11 @@ def test_a_longer_run_trains_only_what_is_new(first: dict[str, Any], client: Cli
     longer = client.submit(raw)
     assert longer["plan"]["generation"] == {"requested": 3, "unique": 3, "cached": 2}
     assert end(client, longer["id"])["state"] == "SUCCEEDED"
-    made_by = {use["generation"]: use["made_by"] for use in store.uses_of(longer["id"])}
+    made_by = {use.generation: use.made_by for use in store.uses_of(longer["id"])}
     assert made_by[1] == f"{first['id']}/llf/seed0/g1"
     assert made_by[2] == f"{longer['id']}/llf/seed0/g2"
     assert store.nodes_of(longer["id"]).keys() == undisturbed_digests(raw).keys()
-    assert {key: node["weights_sha256"] for key, node in store.nodes_of(longer["id"]).items()} == undisturbed_digests(
-        raw
-    )
+    assert {key: node.weights_sha256 for key, node in store.nodes_of(longer["id"]).items()} == undisturbed_digests(raw)
 
 
 def test_kill_9_of_a_training_worker_costs_no_bit(client: Client, store: Store, stack: Stack) -> None:
@@ -250,7 +249,7 @@ def test_kill_9_of_a_training_worker_costs_no_bit(client: Client, store: Store, 
     log = job_log(stack, posted["id"], 1)
     assert "/g1 resumed after epoch" in log
     assert "(bitwise)" in log
-    assert {key: node["weights_sha256"] for key, node in store.nodes_of(posted["id"]).items()} == undisturbed
+    assert {key: node.weights_sha256 for key, node in store.nodes_of(posted["id"]).items()} == undisturbed
 
 
 def test_kill_9_of_the_driver_starts_another_attempt(client: Client, store: Store, stack: Stack) -> None:
@@ -263,7 +262,7 @@ def test_kill_9_of_the_driver_starts_another_attempt(client: Client, store: Stor
     view = end(client, posted["id"])
     assert (view["state"], view["attempt"]) == ("SUCCEEDED", 2), view["message"]
     assert "/g1 resumed after epoch" in job_log(stack, posted["id"], 2)
-    assert {key: node["weights_sha256"] for key, node in store.nodes_of(posted["id"]).items()} == undisturbed
+    assert {key: node.weights_sha256 for key, node in store.nodes_of(posted["id"]).items()} == undisturbed
 
 
 def test_two_workers_share_every_batch_and_give_the_losses_of_one(client: Client, store: Store) -> None:
@@ -273,13 +272,13 @@ def test_two_workers_share_every_batch_and_give_the_losses_of_one(client: Client
     posted = client.submit(raw)
     view = end(client, posted["id"])
     assert view["state"] == "SUCCEEDED", view["message"]
-    rows = sorted(store.epochs_of(posted["id"], "seal", 4), key=lambda row: (row["generation"], row["epoch"]))
+    rows = sorted(store.epochs_of(posted["id"], "seal", 4), key=lambda row: (row.generation, row.epoch))
     resolved = check(raw)
     one = resolved.train_spec(resolved.arms[0], 4)
     dataset = one.data.load()
     state = loop.start(one, len(dataset.classes), torch.device("cpu"))
     alone = [row.metrics["train/loss"] for row in loop.train(one, state, DataBatches(dataset, 13))]
-    assert [row["metrics"]["train/loss"] for row in rows] == pytest.approx(alone, rel=1e-10)
+    assert [row.metrics["train/loss"] for row in rows] == pytest.approx(alone, rel=1e-10)
 
 
 def test_a_fork_trains_only_what_is_its_own(client: Client, first: dict[str, Any]) -> None:
@@ -340,8 +339,8 @@ def test_cancel_keeps_what_is_committed(client: Client, store: Store, stack: Sta
         client.cancel(posted["id"])
     published(client, posted["id"])
     (run,) = store.runs_of(posted["id"])
-    assert MlflowClient(stack.links["mlflow"]).get_run(run["run_id"]).info.status == "KILLED"
-    committed = [node for node in store.nodes_of(posted["id"]).values() if node["state"] == "SUCCEEDED"]
+    assert MlflowClient(stack.links["mlflow"]).get_run(run.run_id).info.status == "KILLED"
+    committed = [node for node in store.nodes_of(posted["id"]).values() if node.state == "SUCCEEDED"]
     assert 1 <= len(committed) < 200
     one_more = len(committed) + 1
     again = client.submit(long(generations=one_more, epochs=60, seed=2))
@@ -356,7 +355,7 @@ def test_a_run_that_diverges_fails_with_its_reason_and_skips_what_needs_it(clien
     posted = client.submit(raw)
     view = end(client, posted["id"])
     assert (view["state"], view["reason"], view["attempt"]) == ("FAILED", "DIVERGED", 1)
-    states = {(use["kind"], use["generation"]): use["node_state"] for use in store.uses_of(posted["id"])}
+    states = {(use.kind, use.generation): use.state for use in store.uses_of(posted["id"])}
     assert states == {("generation", 0): "FAILED", ("generation", 1): "SKIPPED", ("evaluation", 1): "SKIPPED"}
 
 

@@ -33,7 +33,7 @@ def first(client: Client) -> dict[str, Any]:
 def makers(store: Store, experiment: str) -> dict[int, str]:
     """Returns by generation the id of the experiment that trained it."""
     uses = store.uses_of(experiment)
-    return {use["generation"]: use["made_by"].split("/")[0] for use in uses if use["kind"] == "generation"}
+    return {use.generation: str(use.made_by).split("/")[0] for use in uses if use.kind == "generation"}
 
 
 def test_an_experiment_waits_for_what_another_is_training_and_trains_the_rest(client: Client, store: Store) -> None:
@@ -60,9 +60,9 @@ def test_when_the_other_one_is_cancelled_the_waiting_one_trains_it(client: Clien
     until(client, other, lambda view: view["state"] == "RUNNING")
     client.cancel(one)
     assert end(client, one)["state"] == "CANCELLED"
-    owner = {row["owner"] for row in store.nodes_of(other).values()}
+    owner = {row.owner for row in store.nodes_of(other).values()}
     while owner != {other}:  # the suite's timeout is the limit
-        owner = {row["owner"] for row in store.nodes_of(other).values()}
+        owner = {row.owner for row in store.nodes_of(other).values()}
     client.cancel(other)
     assert end(client, other)["state"] == "CANCELLED"
 
@@ -76,11 +76,9 @@ def test_a_fork_goes_on_from_an_earlier_experiment(client: Client, store: Store,
     assert posted["plan"]["generation"] == {"requested": 2, "unique": 2, "cached": 1}
     assert end(client, posted["id"])["state"] == "SUCCEEDED"
     assert makers(store, posted["id"]) == {1: first["id"], 2: posted["id"]}
-    (key,) = (
-        use["key"] for use in store.uses_of(posted["id"]) if (use["kind"], use["generation"]) == ("generation", 2)
-    )
-    rows = [row for row in store.epochs_of(posted["id"], "late-llf", 3) if row["key"] == key]
-    assert [(row["generation"], row["epoch"]) for row in rows] == [(2, epoch) for epoch in range(5)]
+    (key,) = (use.key for use in store.uses_of(posted["id"]) if (use.kind, use.generation) == ("generation", 2))
+    rows = [row for row in store.epochs_of(posted["id"], "late-llf", 3) if row.key == key]
+    assert [(row.generation, row.epoch) for row in rows] == [(2, epoch) for epoch in range(5)]
 
 
 @pytest.mark.long
@@ -91,7 +89,7 @@ def test_the_same_work_twice_at_once_on_a_full_cluster_is_done_once(client: Clie
     for identity in both:
         assert end(client, identity)["state"] == "SUCCEEDED"
     one, other = (store.nodes_of(identity) for identity in both)
-    assert {key: row["made_by"] for key, row in one.items()} == {key: row["made_by"] for key, row in other.items()}
+    assert {key: row.made_by for key, row in one.items()} == {key: row.made_by for key, row in other.items()}
 
 
 def test_checkpoints_are_evaluated_without_training(
@@ -99,10 +97,11 @@ def test_checkpoints_are_evaluated_without_training(
 ) -> None:
     """A committed generation, its artifact in MLflow and its weights in a file have the same accuracy."""
     uses = store.uses_of(first["id"])
-    (key,) = {use["key"] for use in uses if (use["arm"], use["generation"], use["kind"]) == ("seal", 1, "generation")}
-    uri = store.nodes_of(first["id"])[key]["checkpoint_uri"]
+    (key,) = {use.key for use in uses if (use.arm, use.generation, use.kind) == ("seal", 1, "generation")}
+    uri = store.nodes_of(first["id"])[key].checkpoint_uri
     from orchestrator.tracking.mlflow import Tracker
 
+    assert uri is not None
     folder = Tracker(stack.links["mlflow"]).download(uri, tmp_path / "fetched")
     network = models.build(models.DigitsResNet(width=4), classes=10, seed=0)
     checkpoint.load_weights(folder, network)

@@ -9,6 +9,7 @@ from orchestrator import plan as planning
 from orchestrator.cluster.jobs import JobState
 from orchestrator.intake.check import check
 from orchestrator.plan import Node, Plan
+from orchestrator.states import ExperimentState
 from orchestrator.store import Claim, Store
 
 SMALL: dict[str, Any] = {
@@ -132,7 +133,7 @@ def finished(store: Store, raw: dict[str, Any] | None = None, **changed: float) 
     """A new experiment that did what was not done, and ended."""
     raw = raw or small()
     experiment = submitted(store, raw)
-    store.start_attempt(experiment, "RUNNING")
+    store.start_attempt(experiment, ExperimentState.RUNNING)
     do(store, experiment, raw, **changed)
     return experiment
 
@@ -152,4 +153,4 @@ def do(store: Store, experiment: str, raw: dict[str, Any], **changed: float) -> 
             scores = {"top1": {"value": top1, "low": top1 - 0.02, "high": top1 + 0.02, "n": 896}}
             store.finish_evaluation(claim, by, "accuracy", "digits-noisy", scores, {}, DETAILS)
     store.set_published(experiment)  # so that nobody asks the tracking server
-    assert store.move(experiment, "SUCCEEDED")
+    assert store.move(experiment, ExperimentState.SUCCEEDED)

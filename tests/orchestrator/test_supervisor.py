@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster.jobs import JobState
-from orchestrator.store import Row, Store
+from orchestrator.states import ExperimentState, Reason
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment
 from orchestrator.supervisor import LEASE_S, MAX_ATTEMPTS, Supervisor
 from tests.orchestrator.builders import Clock, Jobs, claimed, node, planned, resolved, small, submitted
 
@@ -35,7 +37,7 @@ def supervisor(store: Store, jobs: Jobs, clock: Clock) -> Supervisor:
     return Supervisor(store, jobs, NOBODY, max_running=1, now=clock)
 
 
-def row(store: Store, experiment: str) -> Row:
+def row(store: Store, experiment: str) -> Experiment:
     found = store.experiment(experiment)
     assert found is not None
     return found
@@ -43,7 +45,7 @@ def row(store: Store, experiment: str) -> Row:
 
 def where(store: Store, experiment: str) -> tuple[str, int]:
     """(state, attempt)"""
-    return row(store, experiment)["state"], row(store, experiment)["attempt"]
+    return row(store, experiment).state, row(store, experiment).attempt
 
 
 def started(store: Store, supervisor: Supervisor) -> str:
@@ -51,7 +53,7 @@ def started(store: Store, supervisor: Supervisor) -> str:
     experiment = submitted(store)
     store.set_published(experiment)
     supervisor.tick()
-    assert store.move(experiment, "RUNNING", attempt=1)
+    assert store.move(experiment, ExperimentState.RUNNING, attempt=1)
     return experiment
 
 
@@ -82,8 +84,8 @@ def test_experiments_start_in_the_order_they_came_as_places_get_free(store: Stor
     supervisor.tick()
     assert jobs.submitted == [(ids[0], 1), (ids[1], 1)]
     assert [where(store, each)[0] for each in ids] == ["STARTING", "STARTING", "QUEUED", "QUEUED"]
-    store.move(ids[1], "RUNNING", attempt=1)
-    store.move(ids[1], "SUCCEEDED", attempt=1)
+    store.move(ids[1], ExperimentState.RUNNING, attempt=1)
+    store.move(ids[1], ExperimentState.SUCCEEDED, attempt=1)
     supervisor.tick()
     assert jobs.submitted[2:] == [(ids[2], 1)]
     assert where(store, ids[3]) == ("QUEUED", 0)
@@ -96,15 +98,17 @@ def test_a_cancelled_experiment_in_the_queue_gives_its_place_to_the_next(
     clock.at += 1
     second = submitted(store)
     store.set_published(first)
-    store.move(first, "CANCELLED")
+    store.move(first, ExperimentState.CANCELLED)
     supervisor.tick()
     assert jobs.submitted == [(second, 1)]
     assert where(store, first) == ("CANCELLED", 0)
 
 
-@pytest.mark.parametrize("state", ["STARTING", "RUNNING", "RECOVERING", "CANCELLING"])
+@pytest.mark.parametrize(
+    "state", [ExperimentState.STARTING, ExperimentState.RUNNING, ExperimentState.RECOVERING, ExperimentState.CANCELLING]
+)
 def test_an_experiment_that_is_not_over_keeps_its_place(
-    store: Store, supervisor: Supervisor, jobs: Jobs, state: str
+    store: Store, supervisor: Supervisor, jobs: Jobs, state: ExperimentState
 ) -> None:
     experiment = started(store, supervisor)
     store.move(experiment, state)
@@ -134,7 +138,7 @@ def test_a_job_that_ended_without_an_outcome_is_tried_again(store: Store, superv
     supervisor.tick()
     assert where(store, experiment) == ("RECOVERING", 2)
     assert jobs.submitted == [(experiment, 1), (experiment, 2)]
-    assert store.nodes_of(experiment)[G0]["state"] == "QUEUED"
+    assert store.nodes_of(experiment)[G0].state == "QUEUED"
     assert store.finish_generation(lost, "late", "mlflow://late", "0" * 64) is False
     assert store.heartbeat(experiment, 1) is None
     supervisor.tick()
@@ -188,11 +192,11 @@ def test_an_unreachable_cluster_changes_nothing(store: Store, supervisor: Superv
     experiment = started(store, supervisor)
     clock.at += 100 * LEASE_S
     jobs.reachable = False
-    before = dict(row(store, experiment))
+    before = row(store, experiment)
     for _ in range(3):
         with pytest.raises(ConnectionError):
             supervisor.tick()
-    assert dict(row(store, experiment)) == before
+    assert row(store, experiment) == before
     jobs.reachable = True
     supervisor.tick()
     assert where(store, experiment) == ("RUNNING", 1)
@@ -241,20 +245,27 @@ def test_after_the_last_attempt_the_experiment_has_failed_and_says_why(
         jobs.end(experiment, attempt)
         supervisor.tick()
     ended = row(store, experiment)
-    assert (ended["state"], ended["attempt"], ended["reason"]) == ("FAILED", 5, "WORKER_LOST")
-    assert ended["message"] == "5 attempts ended without an outcome; the last: FAILED: the driver was killed"
-    assert store.nodes_of(experiment)[G0]["state"] == "QUEUED"
+    assert (ended.state, ended.attempt, ended.reason) == ("FAILED", 5, "WORKER_LOST")
+    assert ended.message == "5 attempts ended without an outcome; the last: FAILED: the driver was killed"
+    assert store.nodes_of(experiment)[G0].state == "QUEUED"
     supervisor.tick()
     assert jobs.submitted == [(experiment, attempt) for attempt in range(1, 6)]
 
 
-@pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED"])
-def test_an_outcome_that_the_driver_records_while_ray_is_asked_stands(store: Store, clock: Clock, outcome: str) -> None:
+@pytest.mark.parametrize("outcome", [ExperimentState.SUCCEEDED, ExperimentState.FAILED])
+def test_an_outcome_that_the_driver_records_while_ray_is_asked_stands(
+    store: Store, clock: Clock, outcome: ExperimentState
+) -> None:
     class Racing(Jobs):
         """The driver records its outcome and ends between our reading the database and Ray's answer."""
 
         def state(self, experiment: str, attempt: int) -> JobState:
-            if store.move(experiment, outcome, attempt=attempt, reason="DIVERGED" if outcome == "FAILED" else None):
+            if store.move(
+                experiment,
+                outcome,
+                attempt=attempt,
+                reason=Reason.DIVERGED if outcome == ExperimentState.FAILED else None,
+            ):
                 self.end(experiment, attempt)
             return super().state(experiment, attempt)
 
@@ -276,15 +287,15 @@ def test_a_running_experiment_is_stopped_and_is_cancelled_when_its_job_ended(
 ) -> None:
     experiment = started(store, supervisor)
     claimed(store, G0, experiment)
-    store.move(experiment, "CANCELLING")
+    store.move(experiment, ExperimentState.CANCELLING)
     supervisor.tick()
     assert where(store, experiment) == ("CANCELLING", 1)
     assert jobs.stopped == [(experiment, 1)]
     jobs.end(experiment, 1)
     supervisor.tick()
     assert where(store, experiment) == ("CANCELLED", 1)
-    assert row(store, experiment)["finished_at"] is not None
-    assert store.nodes_of(experiment)[G0]["state"] == "QUEUED"
+    assert row(store, experiment).finished_at is not None
+    assert store.nodes_of(experiment)[G0].state == "QUEUED"
     supervisor.tick()
     assert jobs.submitted == [(experiment, 1)]
 
@@ -293,7 +304,7 @@ def test_a_cancelled_start_is_stopped_too(store: Store, supervisor: Supervisor, 
     experiment = submitted(store)
     store.set_published(experiment)
     supervisor.tick()
-    store.move(experiment, "CANCELLING")
+    store.move(experiment, ExperimentState.CANCELLING)
     supervisor.tick()
     assert jobs.stopped == [(experiment, 1)]
     jobs.end(experiment, 1)
@@ -309,7 +320,7 @@ def test_a_cancelled_start_that_never_arrived_is_not_sent_again(
     jobs.accepts = False
     with pytest.raises(ConnectionError):
         supervisor.tick()
-    store.move(experiment, "CANCELLING")
+    store.move(experiment, ExperimentState.CANCELLING)
     jobs.accepts = True
     supervisor.tick()
     assert where(store, experiment) == ("CANCELLING", 1)
@@ -323,7 +334,7 @@ def test_a_cancelled_job_that_ray_forgot_is_cancelled_once_its_driver_is_silent(
     store: Store, supervisor: Supervisor, jobs: Jobs, clock: Clock
 ) -> None:
     experiment = started(store, supervisor)
-    store.move(experiment, "CANCELLING")
+    store.move(experiment, ExperimentState.CANCELLING)
     jobs.forget()
     supervisor.tick()
     assert where(store, experiment) == ("CANCELLING", 1)
@@ -336,8 +347,8 @@ def test_a_job_that_succeeds_although_it_was_cancelled_is_cancelled(
     store: Store, supervisor: Supervisor, jobs: Jobs
 ) -> None:
     experiment = started(store, supervisor)
-    store.move(experiment, "CANCELLING")
-    assert store.move(experiment, "SUCCEEDED", attempt=1) is False
+    store.move(experiment, ExperimentState.CANCELLING)
+    assert store.move(experiment, ExperimentState.SUCCEEDED, attempt=1) is False
     jobs.end(experiment, 1)
     supervisor.tick()
     assert where(store, experiment) == ("CANCELLED", 1)
@@ -350,13 +361,13 @@ def test_without_a_tracking_server_the_work_goes_on_and_the_end_is_published_lat
     store: Store, supervisor: Supervisor, jobs: Jobs, clock: Clock
 ) -> None:
     ended = submitted(store)
-    store.move(ended, "CANCELLED")
+    store.move(ended, ExperimentState.CANCELLED)
     clock.at += 1
     waiting = submitted(store)
     supervisor.tick()
     supervisor.tick()
     assert jobs.submitted == [(waiting, 1)]
-    assert [each["id"] for each in store.unpublished()] == [ended]
+    assert [each.id for each in store.unpublished()] == [ended]
 
 
 def test_an_experiment_whose_spec_is_no_longer_valid_does_not_stop_the_others(
@@ -364,7 +375,7 @@ def test_an_experiment_whose_spec_is_no_longer_valid_does_not_stop_the_others(
 ) -> None:
     """As after an upgrade that asks more of a spec."""
     old = store.submit("old", {**resolved(small()), "seeds": []}, planned(small()))[0]
-    store.move(old, "CANCELLED")
+    store.move(old, ExperimentState.CANCELLED)
     clock.at += 1
     waiting = submitted(store)
     supervisor.tick()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import ApiSettings
+from orchestrator.states import ExperimentState
 from orchestrator.supervisor import Supervisor
 from tests.api.builders import TestClient, database, is_problem, serving, settings
 from tests.orchestrator.builders import Jobs, claimed, node, planned, small
@@ -18,7 +19,7 @@ def posted(client: TestClient) -> str:
     return str(answer.json()["id"])
 
 
-def ended(client: TestClient, configured: ApiSettings, outcome: str) -> str:
+def ended(client: TestClient, configured: ApiSettings, outcome: ExperimentState) -> str:
     """Posts an experiment and ends it; it counts as published, so that no tracking server is needed."""
     experiment = posted(client)
     with database(configured) as store:
@@ -169,9 +170,9 @@ def test_a_queued_experiment_is_cancelled_at_once(client: TestClient, configured
     assert client.get(f"/experiments/{experiment}").json()["state"] == "CANCELLED"
 
 
-@pytest.mark.parametrize("state", ["STARTING", "RUNNING", "RECOVERING"])
+@pytest.mark.parametrize("state", [ExperimentState.STARTING, ExperimentState.RUNNING, ExperimentState.RECOVERING])
 def test_a_live_experiment_is_being_cancelled(
-    client: TestClient, configured: ApiSettings, jobs: Jobs, state: str
+    client: TestClient, configured: ApiSettings, jobs: Jobs, state: ExperimentState
 ) -> None:
     experiment = posted(client)
     jobs.states[experiment, 1] = "RUNNING"
@@ -183,9 +184,9 @@ def test_a_live_experiment_is_being_cancelled(
     assert (again.status_code, again.json()["state"]) == (202, "CANCELLING")
 
 
-@pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED", "CANCELLED"])
+@pytest.mark.parametrize("outcome", [ExperimentState.SUCCEEDED, ExperimentState.FAILED, ExperimentState.CANCELLED])
 def test_an_experiment_that_is_over_cannot_be_cancelled(
-    client: TestClient, configured: ApiSettings, outcome: str
+    client: TestClient, configured: ApiSettings, outcome: ExperimentState
 ) -> None:
     experiment = ended(client, configured, outcome)
     answer = client.post(f"/experiments/{experiment}/cancel")
@@ -200,7 +201,7 @@ def test_what_does_not_exist_cannot_be_cancelled(client: TestClient) -> None:
 def test_the_events_of_an_experiment_that_is_over_are_its_view_and_the_end(
     client: TestClient, configured: ApiSettings
 ) -> None:
-    experiment = ended(client, configured, "SUCCEEDED")
+    experiment = ended(client, configured, ExperimentState.SUCCEEDED)
     answer = client.get(f"/experiments/{experiment}/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
     progress, end, rest = answer.text.split("\n\n")

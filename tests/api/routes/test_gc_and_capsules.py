@@ -17,6 +17,7 @@ from api.app import create_app
 from api.cli.__main__ import main
 from api.deps import artifacts_of
 from api.settings import ApiSettings
+from orchestrator.states import ExperimentState
 from orchestrator.store import Store
 from tests.api.builders import TestClient, database, is_problem, settings
 from tests.orchestrator.builders import Jobs, do, finished, node, planned, small, submitted
@@ -53,7 +54,7 @@ class Doing(Jobs):
         store = Store(self.database_url)
         row = store.experiment(experiment)
         assert row is not None
-        do(store, experiment, row["spec"], normal=self.top1)
+        do(store, experiment, row.spec, normal=self.top1)
         store.close()
         super().submit(experiment, name, attempt)
 
@@ -114,7 +115,7 @@ def test_a_capsule_is_exported_posted_and_compared(client: TestClient, store: St
     assert client.get(f"/experiments/{again}/spec").json() == client.get(f"/experiments/{first}/spec").json()
     assert client.get(f"/experiments/{again}/verdict").json()["verdict"] == "not finished"
     store.set_published(again)
-    assert store.move(again, "SUCCEEDED")
+    assert store.move(again, ExperimentState.SUCCEEDED)
     verdict = client.get(f"/experiments/{again}/verdict").json()
     assert (verdict["verdict"], verdict["experiment"], verdict["capsule"]["experiment"]) == ("same", again, first)
     assert verdict["nodes"] == {"compared": 5, "anew": 0, "found": 5, "same_work": 5}
@@ -219,7 +220,7 @@ def test_a_capsule_with_other_results_fails_the_check(
     score = "top1: 0.75 [0.73, 0.77] in the capsule, 0.5 [0.48, 0.52] here (joint 95 % interval)"
     assert score in " ".join(printed.split())
     (row,) = store.experiments()
-    assert main(["capsule", "check", "a.json", "--against", row["id"], "--json"]) == 1
+    assert main(["capsule", "check", "a.json", "--against", row.id, "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["verdict"] == "differs at node normal/seed0/g1/accuracy/digits-noisy"
     assert len(store.experiments()) == 1

@@ -27,7 +27,7 @@ def test_a_preset_is_posted_by_name_and_as_it_is_shown(tmp_path: Path) -> None:
         first, second = (store.experiment(answer.json()["id"]) for answer in answers)
     assert first is not None
     assert second is not None
-    assert first["name"] == "digits-table-2"
-    assert first["spec"] == second["spec"]
+    assert first.name == "digits-table-2"
+    assert first.spec == second.spec
     assert is_problem(unprepared, 422, "INVALID_SPEC")
     assert "relearn data prepare tiny-imagenet" in unprepared.json()["errors"][0]["message"]

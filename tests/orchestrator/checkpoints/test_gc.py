@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from orchestrator.checkpoints import retention
 from orchestrator.checkpoints.gc import Removal, Report, Scope, clean, survey
 from orchestrator.checkpoints.retention import Folder, folder_goes, stays
+from orchestrator.plan.graph import Kind
 from orchestrator.plan.missing import trained_again
 from orchestrator.problems import InvalidSpec
+from orchestrator.states import ExperimentState, NodeState
 from orchestrator.store import Store
 from orchestrator.store.records import Holdings, Posted, Shown
 from orchestrator.tracking.mlflow import Tracker
@@ -39,7 +41,7 @@ ARM = st.fixed_dictionaries(
 )
 EXPERIMENT = st.fixed_dictionaries({"ended": st.booleans(), "arms": st.lists(ARM, min_size=1, max_size=3)})
 WORLD = st.lists(EXPERIMENT, min_size=1, max_size=4)
-STATES = st.dictionaries(PATHS, st.sampled_from(["QUEUED", "RUNNING", "FAILED", "SKIPPED"]), max_size=6)
+STATES = st.dictionaries(PATHS, st.sampled_from(sorted(set(NodeState) - {NodeState.SUCCEEDED})), max_size=6)
 AGES = st.dictionaries(PATHS, st.integers(0, 20), max_size=10)
 
 
@@ -58,7 +60,7 @@ def forked(world: list[dict[str, Any]], number: int, index: int) -> str | None:
     return str(arm["path"][: at + 1])
 
 
-def holdings_of(world: list[dict[str, Any]], states: dict[str, str], ages: dict[str, int]) -> Holdings:
+def holdings_of(world: list[dict[str, Any]], states: dict[str, NodeState], ages: dict[str, int]) -> Holdings:
     shown, posted = [], {}
     for number, experiment in enumerate(world):
         arms = []
@@ -70,18 +72,20 @@ def holdings_of(world: list[dict[str, Any]], states: dict[str, str], ages: dict[
         place = f"exp{number}", f"arm{index}", 0
         for generation in range(len(arm["path"])):
             name = arm["path"][: generation + 1]
-            state = states.get(name, "SUCCEEDED")
+            state = states.get(name, NodeState.SUCCEEDED)
             done = state == "SUCCEEDED"
             at = NOW - ages.get(name, 10) * DAY if done else None
             shown.append(
                 Shown(*place, generation, name, "generation", state, f"uri:{name}" if done else None, at, "by")
             )
             if generation in arm["judged"]:
-                shown.append(Shown(*place, generation, f"top1:{name}", "evaluation", "QUEUED", None, None, None))
+                shown.append(
+                    Shown(*place, generation, f"top1:{name}", "evaluation", NodeState.QUEUED, None, None, None)
+                )
     return Holdings(shown, posted, {})
 
 
-def needed(world: list[dict[str, Any]], states: dict[str, str], ages: dict[str, int]) -> set[str]:
+def needed(world: list[dict[str, Any]], states: dict[str, NodeState], ages: dict[str, int]) -> set[str]:
     """Every key of a checkpoint that must stay, straight from the rules, row by row."""
     found = set()
     for number, index, arm in rows(world):
@@ -91,7 +95,7 @@ def needed(world: list[dict[str, Any]], states: dict[str, str], ages: dict[str, 
             name = path[: generation + 1]
             if generation in arm["judged"] or not world[number]["ended"] or ages.get(name, 10) < 7:
                 found.add(name)
-            if states.get(name, "SUCCEEDED") != "SUCCEEDED":
+            if states.get(name, NodeState.SUCCEEDED) != "SUCCEEDED":
                 found.add(name[:-1])
         if fork := forked(world, number, index):
             found.add(fork)
@@ -101,7 +105,7 @@ def needed(world: list[dict[str, Any]], states: dict[str, str], ages: dict[str, 
 @settings(max_examples=300, deadline=None)
 @given(world=WORLD, states=STATES, ages=AGES)
 def test_exactly_what_no_rule_keeps_may_go(
-    world: list[dict[str, Any]], states: dict[str, str], ages: dict[str, int]
+    world: list[dict[str, Any]], states: dict[str, NodeState], ages: dict[str, int]
 ) -> None:
     holdings = holdings_of(world, states, ages)
     found = stays(holdings, NOW, 7 * DAY)
@@ -113,7 +117,7 @@ def test_exactly_what_no_rule_keeps_may_go(
 @settings(max_examples=300, deadline=None)
 @given(world=WORLD, states=STATES, more=st.integers(0, 2))
 def test_after_it_no_experiment_that_is_posted_again_or_longer_trains_anything_twice(
-    world: list[dict[str, Any]], states: dict[str, str], more: int
+    world: list[dict[str, Any]], states: dict[str, NodeState], more: int
 ) -> None:
     holdings = holdings_of(world, states, {})
     kept = {name for name, why in stays(holdings, NOW, 7 * DAY).items() if why is not None}
@@ -141,10 +145,10 @@ def test_what_is_trained_again_is_the_chain_up_to_the_nearest_kept_checkpoint(
     assert trained_again({name: name[:-1] or None for name in nodes}, done, done - lost) == chains
 
 
-def place(name: str, kind: str = "generation", arm: str = "a", experiment: str = "exp", **more: Any) -> Shown:
+def place(name: str, kind: Kind = "generation", arm: str = "a", experiment: str = "exp", **more: Any) -> Shown:
     """A node that was done ten days ago; its name ends with its generation."""
     values: dict[str, Any] = {
-        "state": "SUCCEEDED",
+        "state": NodeState.SUCCEEDED,
         "uri": None if kind == "evaluation" else f"uri:{name}",
         "finished_at": NOW - 10 * DAY,
     }
@@ -161,7 +165,7 @@ def test_the_reason_why_a_checkpoint_stays_is_said() -> None:
     shown += [
         place("g6", finished_at=NOW - DAY),
         place("g7"),
-        place("g8", state="FAILED", uri=None),
+        place("g8", state=NodeState.FAILED, uri=None),
         place("g9", uri=None),
     ]
     experiments = {
@@ -207,9 +211,9 @@ A, B, ENDED, GOING = "a" * 64, "b" * 64, "exp_20261124-120000-0000000a", "exp_20
 )
 def test_folders_of_ended_experiments_go_and_foreign_ones_stay(path: str, days: float, why: str | None) -> None:
     """`c` is used by an experiment that goes on, `d` is in no database."""
-    shown = [Shown(ENDED, "a", 0, 0, A, "generation", "SUCCEEDED", "uri", 0.0, "by")]
-    shown += [Shown(ENDED, "a", 0, 1, B, "generation", "QUEUED", None, None, None)]
-    shown += [Shown(GOING, "a", 0, 0, "c" * 64, "generation", "SUCCEEDED", "uri", 0.0, "by")]
+    shown = [Shown(ENDED, "a", 0, 0, A, "generation", NodeState.SUCCEEDED, "uri", 0.0, "by")]
+    shown += [Shown(ENDED, "a", 0, 1, B, "generation", NodeState.QUEUED, None, None, None)]
+    shown += [Shown(GOING, "a", 0, 0, "c" * 64, "generation", NodeState.SUCCEEDED, "uri", 0.0, "by")]
     holdings = Holdings(shown, {ENDED: posted(), GOING: posted(ended_at=None)}, {})
     assert folder_goes(Folder(path, NOW - days * DAY), holdings, NOW, 7 * DAY) == why
 
@@ -256,25 +260,25 @@ def run(store: Store, tracker: Tracker, tmp_path: Path, raw: dict[str, Any]) -> 
     store.add_run(experiment, raw["arms"][0]["name"], 0, run_id)
     (tmp_path / "checkpoint").mkdir(exist_ok=True)
     (tmp_path / "checkpoint" / "state.pt").write_bytes(b"0123456789")
-    store.start_attempt(experiment, "RUNNING")
+    store.start_attempt(experiment, ExperimentState.RUNNING)
     for name, done in store.nodes_of(experiment).items():
-        if done["state"] == "SUCCEEDED":
+        if done.state == "SUCCEEDED":
             continue
         claim = claimed(store, name, experiment)
-        if done["kind"] == "evaluation":
+        if done.kind == "evaluation":
             store.finish_evaluation(claim, experiment, "accuracy", "digits", {}, {})
         else:
             tracker._client.log_artifacts(run_id, str(tmp_path / "checkpoint"), f"checkpoints/{name[:8]}")
             (uri,) = [uri for uri in tracker.checkpoints(run_id) if uri.endswith(name[:8])]
             store.finish_generation(claim, experiment, uri, "0" * 64)
-    assert store.move(experiment, "SUCCEEDED")
+    assert store.move(experiment, ExperimentState.SUCCEEDED)
     return experiment
 
 
 def states(store: Store, experiment: str, raw: dict[str, Any]) -> dict[str, str]:
     """By title: the state of every generation."""
     stored = store.nodes_of(experiment)
-    return {each.title: stored[each.key]["state"] for each in planned(raw).nodes.values() if each.kind == "generation"}
+    return {each.title: stored[each.key].state for each in planned(raw).nodes.values() if each.kind == "generation"}
 
 
 def cleaned(report: Report) -> tuple[set[str | None], int]:
@@ -292,10 +296,10 @@ def test_generations_in_between_go_after_the_grace_period(
     found = survey(store, storage, tracker, Scope(clock.at))
     assert cleaned(found) == (between, 50)
     assert (found.deleted, found.leftovers, found.kept) == (False, [], {retention.JUDGED: 2})
-    assert len(tracker.checkpoints(store.runs_of(experiment)[0]["run_id"])) == 7  # nothing went yet
+    assert len(tracker.checkpoints(store.runs_of(experiment)[0].run_id)) == 7  # nothing went yet
 
     assert cleaned(clean(store, storage, tracker, Scope(clock.at))) == (between, 50)
-    left = {uri.rsplit("/", 1)[1] for uri in tracker.checkpoints(store.runs_of(experiment)[0]["run_id"])}
+    left = {uri.rsplit("/", 1)[1] for uri in tracker.checkpoints(store.runs_of(experiment)[0].run_id)}
     assert left == {key("normal", 3)[:8], key("seal", 3)[:8]}
     assert {name: store.has_checkpoint(name) for name in PLAN.nodes if PLAN.nodes[name].kind == "generation"} == {
         name: name not in between for name in PLAN.nodes if PLAN.nodes[name].kind == "generation"
@@ -317,7 +321,7 @@ def test_afterwards_the_same_and_a_longer_experiment_train_nothing_twice(
     clean(store, storage, tracker, Scope(NOW, 0.0))
     same = submitted(store, LONG)
     assert set(states(store, same, LONG).values()) == {"SUCCEEDED"}
-    assert all(use["cached"] for use in store.uses_of(same))
+    assert all(use.cached for use in store.uses_of(same))
     longer = with_generations(6)
     found = states(store, submitted(store, longer), longer)
     assert {title for title, state in found.items() if state == "QUEUED"} == {
@@ -348,8 +352,8 @@ def test_what_needs_a_removed_checkpoint_trains_the_chain_to_it_again_and_no_mor
     }
     row = store.experiment(experiment)
     assert row is not None
-    assert row["plan"]["generation"] == {"requested": 4, "unique": 4, "cached": 3}
-    assert [use["generation"] for use in store.uses_of(experiment) if not use["cached"]] == [2, 2]
+    assert row.plan["generation"] == {"requested": 4, "unique": 4, "cached": 3}
+    assert [use.generation for use in store.uses_of(experiment) if not use.cached] == [2, 2]
 
     seal = LONG | {"arms": LONG["arms"][1:], "evaluations": [more]}
     found = states(store, submitted(store, seal), seal)
@@ -417,7 +421,7 @@ def test_a_clean_up_that_dies_before_the_bytes_are_gone_is_finished_by_the_next(
     experiment = run(store, tracker, tmp_path, LONG)
     with pytest.raises(ConnectionError):
         clean(store, storage, Dying(tracker.uri), Scope(NOW, 0.0))
-    run_id = store.runs_of(experiment)[0]["run_id"]
+    run_id = store.runs_of(experiment)[0].run_id
     assert not store.has_checkpoint(key("normal", 0))
     assert len(tracker.checkpoints(run_id)) == 7
     report = clean(store, storage, tracker, Scope(NOW, 0.0))

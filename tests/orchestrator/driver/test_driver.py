@@ -19,6 +19,7 @@ from orchestrator.driver import __main__
 from orchestrator.driver.attempt import Attempt
 from orchestrator.driver.train import receive
 from orchestrator.settings import Settings
+from orchestrator.states import ExperimentState, Reason
 from orchestrator.store import Store
 from tests.orchestrator.builders import epoch_row, node, planned, resolved, small
 from tests.trainer.packages import METHOD, answer, offer
@@ -41,20 +42,20 @@ def test_an_experiment_that_was_posted_under_other_code_fails_as_the_users_to_po
 ) -> None:
     """Keys digest the code, so other code has other keys: here those of another seed."""
     experiment, _ = store.submit("small", resolved(small()), planned(small(seeds=[1])))
-    assert store.start_attempt(experiment, "STARTING") == 1
+    assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
     monkeypatch.setattr(ray, "init", lambda **_: None)
     monkeypatch.setattr(sys, "argv", ["driver", experiment, "1"])
     with pytest.raises(ValueError, match="the code has changed since the experiment was posted"):
         __main__.main()
     row = store.experiment(experiment)
     assert row is not None
-    assert (row["state"], row["reason"], row["attempt"]) == ("FAILED", "USER_ERROR", 1)
-    assert row["message"].endswith("so its work has other keys: post it again")
+    assert (row.state, row.reason, row.attempt) == ("FAILED", "USER_ERROR", 1)
+    assert (row.message or "").endswith("so its work has other keys: post it again")
 
 
 def test_an_experiment_that_was_posted_under_this_code_is_taken(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(small()), planned(small()))
-    assert store.start_attempt(experiment, "STARTING") == 1
+    assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
     Attempt(Settings.from_environment(), experiment, 1)
     with pytest.raises(ValueError, match="there is no experiment 'exp_gone' in the database"):
         Attempt(Settings.from_environment(), "exp_gone", 1)
@@ -62,7 +63,7 @@ def test_an_experiment_that_was_posted_under_this_code_is_taken(store: Store) ->
 
 def test_a_resume_that_is_not_bit_for_bit_is_told_with_the_next_epoch(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(small()), planned(small()))
-    assert store.start_attempt(experiment, "STARTING") == 1
+    assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
     attempt = Attempt(Settings.from_environment(), experiment, 1)
     key = node(attempt.plan, "normal", 0).key
     rows = [{name: value for name, value in epoch_row(key, epoch).items() if name != "key"} for epoch in range(3)]
@@ -75,7 +76,7 @@ def test_a_resume_that_is_not_bit_for_bit_is_told_with_the_next_epoch(store: Sto
     ):
         receive(attempt, message)
     said = "resumed after epoch 2 with other threads, device or torch: not bit for bit"
-    assert {(row["epoch"], *row["warnings"]) for row in store.warnings_of(experiment)} == {(2, said)}
+    assert {(row.epoch, *row.warnings) for row in store.warnings_of(experiment)} == {(2, said)}
 
 
 def test_two_experiments_that_fail_each_others_work_do_not_wait_for_each_other(store: Store) -> None:
@@ -84,14 +85,14 @@ def test_two_experiments_that_fail_each_others_work_do_not_wait_for_each_other(s
     both = []
     for _ in range(2):
         experiment, _ = store.submit("small", resolved(raw), planned(raw))
-        assert store.start_attempt(experiment, "STARTING") == 1
+        assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
         both.append(Attempt(Settings.from_environment(), experiment, 1))
     for attempt, seed in zip(both, (0, 1), strict=True):
         chain = [
             each for each in planning.segments(attempt.plan, set(attempt.plan.nodes)) if each.nodes[0].seed == seed
         ]
         assert all(attempt.claim_all(each) for each in chain)
-        attempt.fail_first([chain[0].nodes[0].key], "DIVERGED", "the loss became nan")
+        attempt.fail_first([chain[0].nodes[0].key], Reason.DIVERGED, "the loss became nan")
     for attempt, seed in zip(both, (1, 0), strict=True):
         for each in planning.segments(attempt.plan, set(attempt.plan.nodes)):
             if each.nodes[0].seed == seed:
@@ -104,15 +105,13 @@ def test_a_segment_is_claimed_as_a_whole_or_not_at_all(store: Store) -> None:
     both = []
     for _ in range(2):
         experiment, _ = store.submit("small", resolved(raw), planned(raw))
-        assert store.start_attempt(experiment, "STARTING") == 1
+        assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
         both.append(Attempt(Settings.from_environment(), experiment, 1))
     (segment,) = planning.segments(both[0].plan, set(both[0].plan.nodes))
     last = segment.nodes[-1].key
     assert both[0].claim(last)
     assert not both[1].claim_all(segment)
-    assert {row["key"]: row["state"] for row in both[1].nodes().values() if row["state"] == "RUNNING"} == {
-        last: "RUNNING"
-    }
+    assert {row.key: row.state for row in both[1].nodes().values() if row.state == "RUNNING"} == {last: "RUNNING"}
 
 
 RUN_UNDER = """

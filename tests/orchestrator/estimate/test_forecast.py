@@ -13,6 +13,7 @@ from orchestrator.estimate.forecast import forecast
 from orchestrator.estimate.timing_runs import TimingRequest
 from orchestrator.problems import Problem
 from orchestrator.spec import Resources
+from orchestrator.states import ExperimentState
 from orchestrator.store import Store
 from tests.orchestrator.builders import claimed, node, planned, small, submitted
 
@@ -58,7 +59,7 @@ def answer(store: Store, raw: dict[str, Any], cluster: Cluster | None = None, **
 def finish(store: Store, raw: dict[str, Any], *, without: Sequence[str] = ()) -> str:
     """An experiment that has done all its nodes but those titled in `without`, and goes on."""
     identity = submitted(store, raw)
-    store.start_attempt(identity, "RUNNING")
+    store.start_attempt(identity, ExperimentState.RUNNING)
     for key, each in planned(raw).nodes.items():
         if each.title in without:
             continue
@@ -141,7 +142,7 @@ def test_steps_of_data_that_is_not_prepared_come_from_what_is_known_of_it(store:
 
 def test_what_is_done_is_cached_and_what_is_left_is_to_do(store: Store) -> None:
     identity = finish(store, small())
-    store.move(identity, "SUCCEEDED")
+    store.move(identity, ExperimentState.SUCCEEDED)
     again = answer(store, small())
     assert again["nodes"]["generation"] == {"requested": 4, "unique": 3, "cached": 3, "in_flight": 0, "to_do": 0}
     assert again["epochs"]["cached"] == 9
@@ -161,12 +162,12 @@ def test_what_another_experiment_is_at_or_waits_for_is_in_flight(store: Store) -
     assert f"generation 1 of seal (1 node) is being trained or waited for by {identity}" in [
         each["why"] for each in found["sharing"]
     ]
-    store.move(identity, "FAILED")
+    store.move(identity, ExperimentState.FAILED)
     assert answer(store, small())["nodes"]["generation"]["to_do"] == 1
 
 
 def test_a_checkpoint_that_was_removed_and_is_needed_is_trained_again(store: Store) -> None:
-    store.move(finish(store, small()), "SUCCEEDED")
+    store.move(finish(store, small()), ExperimentState.SUCCEEDED)
     last = node(planned(small()), "seal", 1).key
     store.forget_checkpoints(lambda _: [last])
     assert answer(store, small())["nodes"]["generation"]["cached"] == 3
@@ -285,7 +286,7 @@ def test_a_run_times_the_kinds_of_which_most_is_to_do(store: Store) -> None:
 
 
 def test_nothing_is_timed_where_nothing_is_to_do(store: Store) -> None:
-    store.move(finish(store, small()), "SUCCEEDED")
+    store.move(finish(store, small()), ExperimentState.SUCCEEDED)
     cluster = Cluster(store)
     assert answer(store, small(), cluster, measure=True)["quote"]["hours"]["p50"] == 0
     assert cluster.asked == []

@@ -13,6 +13,7 @@ from orchestrator.estimate import history
 from orchestrator.estimate.history import epoch_seconds, judgement_rates, step_rates
 from orchestrator.estimate.workload import JudgementKind, StepKind, Work
 from orchestrator.intake.check import check
+from orchestrator.states import ExperimentState
 from orchestrator.store import Store
 from tests.orchestrator.builders import claimed, epoch_row, resolved, small
 
@@ -43,7 +44,7 @@ def made(
     spec = check(raw)
     plan = planning.plan(spec)
     identity = store.submit(spec.name, resolved(raw), plan)[0]
-    store.start_attempt(identity, "RUNNING")
+    store.start_attempt(identity, ExperimentState.RUNNING)
     at = 5000.0
     for key, node in plan.nodes.items():
         claim = claimed(store, key, identity)
@@ -69,7 +70,7 @@ def made(
             store.finish_evaluation(
                 claim, f"{identity}/{node.title}", "accuracy", "digits-noisy", {}, {}, about | {"fingerprint": machine}
             )
-    store.move(identity, "SUCCEEDED")
+    store.move(identity, ExperimentState.SUCCEEDED)
 
 
 def kinds(raw: dict[str, Any]) -> tuple[StepKind, JudgementKind]:
@@ -158,7 +159,7 @@ def test_only_the_newest_machine_counts(store: Store) -> None:
 def test_experiments_of_other_code_are_passed_over(store: Store) -> None:
     raw = resolved(spec_of()) | {"unknown": 1}
     identity = store.submit("old", raw, planning.plan(check(spec_of())))[0]
-    store.start_attempt(identity, "RUNNING")
+    store.start_attempt(identity, ExperimentState.RUNNING)
     step, judged = kinds(spec_of())
     assert (step_rates(store, [step]), judgement_rates(store, [judged])) == ({}, {})
 

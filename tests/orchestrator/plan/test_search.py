@@ -13,6 +13,7 @@ from orchestrator.plan import Plan
 from orchestrator.plan.legs import Leg, Legs
 from orchestrator.plan.search import Trials
 from orchestrator.spec import ExperimentSpec
+from orchestrator.states import Reason
 from orchestrator.store import Store
 from tests.orchestrator.intake.test_search import searched
 
@@ -30,7 +31,7 @@ class Desk:
     trials: Trials
     score: Callable[[str], float] = SCORES.__getitem__
     done: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, Reason] = field(default_factory=dict)
     values: dict[str, float | None] = field(default_factory=dict)
     elsewhere: set[str] = field(default_factory=set)
     trained: list[tuple[str, int, int]] = field(default_factory=list)
@@ -184,18 +185,18 @@ def test_a_generation_whose_objective_is_missing_is_judged_and_not_trained(desk:
 def test_a_trial_that_failed_is_out_and_its_failure_is_excused_if_the_loss_diverged(desk: Callable[..., Desk]) -> None:
     one = desk()
     nodes = one.trials.generations["seal-t01", 0]
-    one.failed = {nodes[1].key: "DIVERGED", nodes[2].key: "DEPENDENCY"}
+    one.failed = {nodes[1].key: Reason.DIVERGED, nodes[2].key: Reason.DEPENDENCY}
     one.all(one.legs())
     assert one.trials.kept(one.values) == ["seal-t03"]
     assert one.trials.excused(one.plan, one.failed, one.values) == set(one.failed)
-    for reason in ("USER_ERROR", "WORKER_LOST", "OOM"):
+    for reason in (Reason.USER_ERROR, Reason.WORKER_LOST, Reason.OOM):
         one.failed[nodes[1].key] = reason
         assert one.trials.excused(one.plan, one.failed, one.values) == set()
 
 
 def test_when_all_trials_fail_nothing_is_excused(desk: Callable[..., Desk]) -> None:
     one = desk()
-    one.failed = {one.trials.generations[trial, 0][1].key: "DIVERGED" for trial in one.trials.distinct}
+    one.failed = {one.trials.generations[trial, 0][1].key: Reason.DIVERGED for trial in one.trials.distinct}
     assert one.legs().over
     assert one.trials.excused(one.plan, one.failed, {}) == set()
 

@@ -11,7 +11,9 @@ from evaluators import EvaluatorSpec
 from orchestrator.intake.check import check
 from orchestrator.plan import Node
 from orchestrator.spec import ExperimentSpec
-from orchestrator.store import Row, Store
+from orchestrator.states import ExperimentState
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment
 from tests.orchestrator.builders import claimed, epoch_row, planned, small, submitted
 
 FINGERPRINT = {
@@ -28,7 +30,7 @@ HASH = "0" * 64
 _EVALUATOR: TypeAdapter[Any] = TypeAdapter(EvaluatorSpec)
 
 
-def row(store: Store, experiment: str) -> Row:
+def row(store: Store, experiment: str) -> Experiment:
     found = store.experiment(experiment)
     assert found is not None
     return found
@@ -129,7 +131,7 @@ def realistic(store: Store, **changes: Any) -> str:
             _train(store, experiment, spec, node, gain)
         else:
             _judge(store, experiment, node, gain, random)
-    store.move(experiment, "SUCCEEDED")
+    store.move(experiment, ExperimentState.SUCCEEDED)
     return experiment
 
 

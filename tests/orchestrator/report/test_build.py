@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator import presets, report
 from orchestrator.report.model import Report
+from orchestrator.states import ExperimentState, Reason
 from orchestrator.store import Store
 from tests.orchestrator.builders import claimed, epoch_row, node, planned, small, submitted
 from tests.orchestrator.report.builders import HASH, REALISTIC, judged, realistic, row, trained
@@ -34,7 +35,7 @@ def test_a_report_on_small_data_says_so_first(whole: Report) -> None:
 def test_an_experiment_that_runs_has_a_report_that_says_it_is_preliminary(store: Store) -> None:
     experiment = submitted(store)
     assert built(store, experiment).notices[1].startswith("small is QUEUED: this report is preliminary")
-    store.start_attempt(experiment, "RUNNING")
+    store.start_attempt(experiment, ExperimentState.RUNNING)
     store.add_epochs([epoch_row(node(planned(small()), "seal", 0).key, 0, metrics={"test/accuracy": 0.5})])
     found = built(store, experiment)
     assert found.notices[1].startswith("small is RUNNING")
@@ -45,8 +46,8 @@ def test_a_failed_experiment_says_what_failed(store: Store) -> None:
     experiment, plan = submitted(store), planned(small())
     trained(store, experiment, node(plan, "normal", 0), [0.5])
     message = "Traceback\n  somewhere\nDiverged: the loss is not finite"
-    store.fail_node(claimed(store, node(plan, "seal", 1).key, experiment), "DIVERGED", message)
-    store.move(experiment, "FAILED", reason="DIVERGED", message="1 of 5 nodes failed")
+    store.fail_node(claimed(store, node(plan, "seal", 1).key, experiment), Reason.DIVERGED, message)
+    store.move(experiment, ExperimentState.FAILED, reason=Reason.DIVERGED, message="1 of 5 nodes failed")
     told = built(store, experiment).notices
     assert told[1] == "small FAILED (DIVERGED): 1 of 5 nodes failed. What was not measured is shown as –."
     assert told[2] == "small: seal, seed 0, generation 1 (generation): DIVERGED: Diverged: the loss is not finite"

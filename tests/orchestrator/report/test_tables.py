@@ -6,7 +6,8 @@ from scipy import stats
 
 from orchestrator import report
 from orchestrator.report.model import Cell, Table
-from orchestrator.store import Row, Store
+from orchestrator.store import Store
+from orchestrator.store.records import ResultRow
 from tests.orchestrator.builders import Clock, node, planned, small, submitted
 from tests.orchestrator.report.builders import FEW, judged, row, scored
 
@@ -260,7 +261,7 @@ class Counting(Store):
 
     asked = 0
 
-    def results_of(self, *where: Any) -> list[Row]:
+    def results_of(self, *where: Any) -> list[ResultRow]:
         self.asked += 1
         return super().results_of(*where)
 

@@ -14,6 +14,7 @@ from orchestrator.plan import plan
 from orchestrator.problems import InvalidSpec
 from orchestrator.results.capsule import Capsule, Measured, capsule_of, is_capsule, opened
 from orchestrator.results.verdict import INTERVAL, MISSING, OTHER_WEIGHTS, SAME_WEIGHTS, UNDEFINED, verdict
+from orchestrator.states import ExperimentState, Reason
 from orchestrator.store import Store
 from tests.orchestrator.builders import CPU, Clock, claimed, finished, node, planned, resolved, small, submitted
 
@@ -221,9 +222,9 @@ def test_an_experiment_that_did_not_finish_has_no_verdict_yet(store: Store, else
 def test_what_failed_here_is_missing(store: Store, elsewhere: Store) -> None:
     there = made(store, finished(store))
     here = submitted(elsewhere)
-    elsewhere.start_attempt(here, "RUNNING")
-    elsewhere.fail_node(claimed(elsewhere, G0, here), "DIVERGED", "loss is nan")
-    elsewhere.move(here, "FAILED", reason="DIVERGED")
+    elsewhere.start_attempt(here, ExperimentState.RUNNING)
+    elsewhere.fail_node(claimed(elsewhere, G0, here), Reason.DIVERGED, "loss is nan")
+    elsewhere.move(here, ExperimentState.FAILED, reason=Reason.DIVERGED)
     said = verdict(there, made(elsewhere, here))
     assert said["verdict"] == "differs at node normal/seed0/g0"
     assert (said["first_outside"]["metric"], said["first_outside"]["rule"]) == ("weights", MISSING)

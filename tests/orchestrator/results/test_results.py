@@ -6,7 +6,9 @@ import pytest
 
 from orchestrator import results
 from orchestrator.results.rows import _tested
-from orchestrator.store import Row, Store
+from orchestrator.states import ExperimentState, Reason
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment
 from tests.orchestrator.builders import Clock, claimed, epoch_row, node, planned, small, submitted
 
 PLAN = planned(small())
@@ -27,7 +29,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
     store.close()
 
 
-def row(store: Store, experiment: str) -> Row:
+def row(store: Store, experiment: str) -> Experiment:
     found = store.experiment(experiment)
     assert found is not None
     return found
@@ -39,7 +41,7 @@ def view(store: Store, experiment: str, now: float | None = None) -> dict[str, A
 
 def running(store: Store) -> str:
     experiment = submitted(store)
-    store.start_attempt(experiment, "RUNNING")
+    store.start_attempt(experiment, ExperimentState.RUNNING)
     return experiment
 
 
@@ -122,7 +124,7 @@ def test_nodes_are_counted_once_by_kind_and_state(store: Store) -> None:
     experiment = running(store)
     train(store, experiment, G0, 0, began=0)
     claimed(store, N1, experiment)
-    store.fail_node(claimed(store, S1, experiment), "OOM", "no memory")
+    store.fail_node(claimed(store, S1, experiment), Reason.OOM, "no memory")
     store.release(experiment, [S1_ACCURACY])
     claimed(store, N1, experiment)
     nodes = view(store, experiment)["nodes"]
@@ -157,7 +159,7 @@ def test_time_left_is_told_only_while_there_is_something_left(store: Store) -> N
     experiment = running(store)
     train(store, experiment, G0, 0, began=0)
     assert view(store, experiment, now=30.0)["progress"]["training_left_s"] is not None
-    store.move(experiment, "CANCELLED")
+    store.move(experiment, ExperimentState.CANCELLED)
     assert view(store, experiment, now=30.0)["progress"]["training_left_s"] is None
     whole = running(store)
     train(store, whole, N1, 1, began=0)
@@ -168,7 +170,7 @@ def test_time_left_is_told_only_while_there_is_something_left(store: Store) -> N
 def test_epochs_done_before_say_nothing_about_the_pace(store: Store) -> None:
     first = running(store)
     train(store, first, G0, 0, began=0, epoch_s=1000.0)
-    store.move(first, "CANCELLED")
+    store.move(first, ExperimentState.CANCELLED)
     second = running(store)
     assert view(store, second, now=99_000.0)["progress"]["training_left_s"] is None
     store.add_epochs([epoch_row(N1, 0, 1, at=100_000.0), epoch_row(N1, 1, 1, at=100_010.0)])
@@ -189,9 +191,9 @@ def test_each_warning_says_where_it_came_from(store: Store) -> None:
 def test_the_end_of_an_experiment_is_told_with_its_reason(store: Store, clock: Clock) -> None:
     experiment = submitted(store)
     clock.at = 0.0
-    store.start_attempt(experiment, "RUNNING")
+    store.start_attempt(experiment, ExperimentState.RUNNING)
     clock.at = 86_399.9994
-    store.move(experiment, "FAILED", reason="DIVERGED", message="the loss is not finite")
+    store.move(experiment, ExperimentState.FAILED, reason=Reason.DIVERGED, message="the loss is not finite")
     shown = view(store, experiment)
     assert (shown["state"], shown["reason"], shown["message"]) == ("FAILED", "DIVERGED", "the loss is not finite")
     assert (shown["started_at"], shown["finished_at"]) == (

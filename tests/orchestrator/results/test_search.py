@@ -10,7 +10,9 @@ from orchestrator import intake
 from orchestrator import plan as planning
 from orchestrator.plan.search import Trials
 from orchestrator.results import result_rows, view
-from orchestrator.store import Row, Store
+from orchestrator.states import ExperimentState, Reason
+from orchestrator.store import Store
+from orchestrator.store.records import Experiment
 from tests.orchestrator.builders import claimed
 from tests.orchestrator.intake.test_search import OBJECTIVE, searched
 
@@ -31,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def experiment(store: Store, identity: str) -> Row:
+def experiment(store: Store, identity: str) -> Experiment:
     row = store.experiment(identity)
     assert row is not None
     return row
@@ -44,7 +46,7 @@ def submitted(store: Store, **search: Any) -> str:
 
 def trained(store: Store, identity: str) -> None:
     """Every trial as far as it has a score."""
-    spec = intake.read_spec(experiment(store, identity)["spec"], store)
+    spec = intake.read_spec(experiment(store, identity).spec, store)
     trials = Trials(spec)
     for trial, scores in SCORES.items():
         for generation, score in enumerate(scores):
@@ -77,7 +79,7 @@ def test_trials_stand_in_the_order_of_rungs_and_scores(store: Store) -> None:
         ("seal-t03", "WAITING", 2, {"0": 0.1, "1": None}),
     ]
     assert {trial["kept"] for trial in told["trials"]} == {False}  # another may still come
-    store.move(identity, "SUCCEEDED")
+    store.move(identity, ExperimentState.SUCCEEDED)
     told = view(store, experiment(store, identity))["search"]
     assert [trial["state"] for trial in told["trials"]] == ["COMPLETE", "COMPLETE", "STOPPED", "STOPPED"]
     assert [trial["kept"] for trial in told["trials"]] == [True, False, False, False]
@@ -88,9 +90,9 @@ def test_trials_stand_in_the_order_of_rungs_and_scores(store: Store) -> None:
 
 def test_a_trial_that_is_trained_runs_and_one_whose_loss_diverged_has_failed(store: Store) -> None:
     identity = submitted(store)
-    trials = Trials(intake.read_spec(experiment(store, identity)["spec"], store))
+    trials = Trials(intake.read_spec(experiment(store, identity).spec, store))
     claimed(store, trials.generations["seal-t00", 0][1].key, identity)
-    store.fail_node(claimed(store, trials.generations["seal-t01", 0][1].key, identity), "DIVERGED", "NaN")
+    store.fail_node(claimed(store, trials.generations["seal-t01", 0][1].key, identity), Reason.DIVERGED, "NaN")
     states = {trial["arm"]: trial["state"] for trial in view(store, experiment(store, identity))["search"]["trials"]}
     assert states == {"seal-t00": "RUNNING", "seal-t01": "FAILED", "seal-t02": "WAITING", "seal-t03": "WAITING"}
 

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.intake.check import check
 from orchestrator.spec import ExperimentSpec
+from orchestrator.states import ExperimentState, Reason
 from orchestrator.store import Store
 from orchestrator.tracking.publisher import Publisher
 from tests.orchestrator.builders import Clock, claimed, node, planned, small, submitted
@@ -61,7 +62,7 @@ def test_a_run_ends_with_what_its_scores_mean(store: Store) -> None:
     store.finish_evaluation(claim, "by", "accuracy", "digits-noisy", score, {}, about)
     old = claimed(store, node(PLAN, "normal", 1, "evaluation").key, experiment)
     store.finish_evaluation(old, "by", "accuracy", "digits-noisy", score, {})
-    store.move(experiment, "SUCCEEDED")
+    store.move(experiment, ExperimentState.SUCCEEDED)
     row = store.experiment(experiment)
     assert row is not None
     tracker: Any = recorder
@@ -85,14 +86,14 @@ def test_the_report_is_kept_once_at_the_run_above_those_of_the_arms(store: Store
 
     experiment = scored(store, {("normal", 0): 0.5, ("seal", 0): 0.75})
     trained(store, experiment, node(planned(small()), "normal", 0), [0.25])
-    store.move(experiment, "FAILED", reason="DIVERGED", message="the rest diverged")
+    store.move(experiment, ExperimentState.FAILED, reason=Reason.DIVERGED, message="the rest diverged")
     row = store.experiment(experiment)
     assert row is not None
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as here:
         here.chdir(tmp_path)  # where artifacts go by default
         for _ in range(2):
-            Publisher(store, Tracker(uri), row, ExperimentSpec.model_validate_json(json.dumps(row["spec"]))).conclude()
+            Publisher(store, Tracker(uri), row, ExperimentSpec.model_validate_json(json.dumps(row.spec))).conclude()
         client = MlflowClient(uri)
         where = client.get_experiment_by_name(f"small ({experiment})").experiment_id
         runs = {run.info.run_name: run for run in client.search_runs([where])}
@@ -112,7 +113,7 @@ def test_a_report_that_cannot_be_built_keeps_nothing_from_being_published(store:
     """A table that no code of ours would have accepted."""
     document = small(seeds=[0], tables=[{"name": "of other code"}])
     experiment, _ = store.submit("small", document, PLAN)
-    store.move(experiment, "SUCCEEDED")
+    store.move(experiment, ExperimentState.SUCCEEDED)
     row, recorder = store.experiment(experiment), Recorder()
     assert row is not None
     tracker: Any = recorder
