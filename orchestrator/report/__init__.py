@@ -1,7 +1,7 @@
-"""The report of one experiment or several: tables, figures and where the numbers come from, at any time.
+"""The report of one or several experiments, finished or not: tables, figures and where the numbers come from.
 
-`build` reads the database once and gives the report as data (`model.Report`); `render` prints it as HTML, Markdown, LaTeX,
-CSV or JSON.
+`build` reads the database once and returns the report as data (`model.Report`). `formats.FORMATS` render it as HTML,
+Markdown, LaTeX, CSV or JSON.
 """
 
 import time
@@ -21,7 +21,10 @@ __all__ = ["Report", "build"]
 
 
 def build(store: Store, experiments: Sequence[Experiment], now: float | None = None) -> Report:
-    """The report of `experiments` (one at least, each once) as they are now."""
+    """The report of `experiments`, at least one and all different, as the database holds them.
+
+    `now` is the time that the report states as its own, in seconds since the epoch; None stands for the current time.
+    """
     names = [row.name for row in experiments]
     sources = [Source(store, row, row.name if names.count(row.name) == 1 else row.id) for row in experiments]
     tables = tuple(filled(layout) for layout in layouts(sources))

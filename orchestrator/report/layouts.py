@@ -1,20 +1,25 @@
-"""What stands where: the tables a spec asks for, or one for each evaluator; tables of several experiments stand as one."""
+"""The layout of each table of a report, before its cells are filled.
+
+An experiment has the tables that its spec asks for, else one for each evaluator. Tables of several experiments become
+one table where their names and columns are equal.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator import metrics
+from orchestrator.report.first_generation import first_generation
 from orchestrator.report.source import Source
 from orchestrator.spec.tables import Axis, Cell, Published, ReportTable
 
 _MANY = 3
-"""Arms named in a label; of more, the first stands for all."""
+"""A label names at most this many arms; of more, it names the first and counts the others."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table: what it fixes, the experiment it reads, and what was published of it."""
+    """A row of a table: its label, the experiment it reads, what it fixes of each cell, and its published values."""
 
     label: str
     source: Source
@@ -22,14 +27,14 @@ class Line:
     published: tuple[Published, ...] = ()
 
     def cell(self, column: Axis) -> Cell:
-        """What stands in `column` (see `ReportTable.cell`)."""
+        """The cell of this row in `column` (see `ReportTable.cell`)."""
         pairs = ((getattr(self.axis, name), getattr(column, name)) for name in Cell._fields)
         return Cell(*(down if across is None else across for across, down in pairs))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table before its cells are filled."""
+    """A table before its cells are filled. `compare` names what competes for the best score: rows or columns."""
 
     name: str
     caption: str
@@ -41,7 +46,10 @@ class Layout:
 
 
 def layouts(sources: list[Source]) -> list[Layout]:
-    """The tables of all experiments: one for equal columns under one name; those without tables share the default ones."""
+    """The tables of all experiments: those of their specs, then the default tables of experiments without any.
+
+    Tables of different experiments are joined where their names, columns and `compare` are equal.
+    """
     asked = [_of_spec(source, table) for source in sources for table in source.tables]
     groups: list[list[Layout]] = []
     for layout in asked:
@@ -61,7 +69,15 @@ def _of_spec(source: Source, table: ReportTable) -> Layout:
         Line(row.label, source, row, () if table.published is None else table.published[index])
         for index, row in enumerate(table.rows)
     )
-    return Layout(table.name, table.caption, table.compare, lines, table.columns, table.notes, table.source)
+    return Layout(
+        name=table.name,
+        caption=table.caption,
+        compare=table.compare,
+        lines=lines,
+        columns=table.columns,
+        notes=table.notes,
+        source=table.source,
+    )
 
 
 def _joined(group: list[Layout]) -> Layout:
@@ -73,7 +89,7 @@ def _joined(group: list[Layout]) -> Layout:
 
 
 def _qualified(lines: list[Line]) -> list[Line]:
-    """`lines`, with EXPERIMENT/ before the labels that lines of several experiments have."""
+    """A copy of `lines` in which a label that several experiments use begins with `EXPERIMENT/`."""
     owners: dict[str, set[str]] = {}
     for line in lines:
         owners.setdefault(line.label, set()).add(line.source.id)
@@ -82,27 +98,36 @@ def _qualified(lines: list[Line]) -> list[Line]:
 
 
 def _default(sources: list[Source]) -> Iterator[Layout]:
+    """One table for each evaluator with results, over all `sources`."""
     evaluators = dict.fromkeys(name for source in sources for name in source.evaluators)
     for evaluator in evaluators:
         measured = [source for source in sources if evaluator in source.evaluators]
-        if evaluator == "training" and all(map(_told_by_accuracy, measured)):
+        if evaluator == "training" and all(map(_covered_by_accuracy, measured)):
             continue  # the accuracy of a generation's last epoch is that of its checkpoint
         columns = tuple(_columns(measured, evaluator))
         lines = _qualified([line for source in measured for line in _lines(source, evaluator, columns)])
         if lines and columns:
-            caption = f"{evaluator} after the last judged generation of each arm"
-            yield Layout(evaluator, caption, "rows", tuple(lines), columns)
+            yield Layout(
+                name=evaluator,
+                caption=f"{evaluator} after the last evaluated generation of each arm",
+                compare="rows",
+                lines=tuple(lines),
+                columns=columns,
+            )
 
 
-def _told_by_accuracy(source: Source) -> bool:
-    """Whether the last generation of every arm that is trained is judged by `accuracy` too."""
+def _covered_by_accuracy(source: Source) -> bool:
+    """Whether the evaluator `accuracy` too evaluates the last generation of every arm that is trained."""
     trained = [arm for arm in source.arms if source.judged(arm, "training")]
     last = all(source.last_generation(arm) in source.judged(arm, "accuracy") for arm in trained)
     return last and "accuracy" in source.evaluators
 
 
 def _columns(sources: list[Source], evaluator: str) -> Iterator[Axis]:
-    """One for each data set and headline. What the arms were trained on is not named: it may differ between them."""
+    """A column for each data set and headline metric of `evaluator`.
+
+    A column of an evaluator that does not transfer names no data set, because arms may be trained on different ones.
+    """
     found: dict[tuple[str | None, str], None] = {}
     for source in sources:
         for dataset, metric in source.scores.get(evaluator, {}):
@@ -113,27 +138,30 @@ def _columns(sources: list[Source], evaluator: str) -> Iterator[Axis]:
             " (%)" if metrics.about(evaluator, metric).share else ""
         )
         yield Axis.model_construct(
-            label=label, arm=None, generation=None, evaluator=evaluator, dataset=target, metric=metric
+            label=label,
+            arm=None,
+            generation=None,
+            evaluator=evaluator,
+            dataset=target,
+            metric=metric,
         )
 
 
 def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[Line]:
-    """Generation 0 of arms that go beyond it, once for all that share it; then each arm after its last judged generation.
+    """Generation 0 once for all arms that share it, then each arm after its last evaluated generation.
 
-    Where that is another one on some data set, an arm has a line for each.
+    An arm whose last evaluated generation depends on the data set has a line for each such generation.
     """
-    judged = {arm: source.judged(arm, evaluator) for arm in source.arms}
+    evaluated = {arm: source.judged(arm, evaluator) for arm in source.arms}
     shared: dict[frozenset[str], list[str]] = {}
-    for arm, generations in judged.items():
-        if len(generations) > 1 and generations[0] == 0:
-            line = _line(source, arm, arm, 0)
-            found = (sample.nodes for column in columns if (sample := source.sample(line.cell(column))))
-            shared.setdefault(frozenset(node for nodes in found for node in nodes), []).append(arm)
+    for arm in source.arms:
+        if (nodes := first_generation(source, arm, evaluator)) is not None:
+            shared.setdefault(nodes, []).append(arm)
     for measured, arms in shared.items():
         if measured:
             of = ", ".join(arms) if len(arms) <= _MANY else f"{arms[0]} and {len(arms) - 1} more"
             yield _line(source, "generation 0" if len(shared) == 1 else f"generation 0 of {of}", arms[0], 0)
-    for arm, generations in judged.items():
+    for arm, generations in evaluated.items():
         if generations:
             lasts = {max(source.judged(arm, evaluator, column.dataset), default=0) for column in columns}
             for earlier in sorted(lasts - {0, generations[-1]}):
@@ -142,5 +170,12 @@ def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[
 
 
 def _line(source: Source, label: str, arm: str, generation: int) -> Line:
-    axis = Axis.model_construct(label=label, arm=arm, generation=generation, evaluator=None, dataset=None, metric=None)
+    axis = Axis.model_construct(
+        label=label,
+        arm=arm,
+        generation=generation,
+        evaluator=None,
+        dataset=None,
+        metric=None,
+    )
     return Line(label, source, axis)

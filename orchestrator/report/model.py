@@ -1,6 +1,6 @@
-"""The report as data: what every format prints, and the JSON format itself (docs/report.md names its fields).
+"""The report as data, which every format renders and which is the JSON format itself (docs/report.md names its fields).
 
-Values are in the unit of their cell: percent for shares, else as they are. Times are RFC 3339 in UTC.
+Values are in the unit of their cell: shares in percent, other scores unchanged. Times are RFC 3339 in UTC.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -12,7 +12,7 @@ Unit = Literal["percent", "plain"]
 
 @dataclass(frozen=True)
 class SeedScore:
-    """The score of one seed. Its interval is over what it averages (`n` test images, episodes or batches)."""
+    """The score of one seed. Its 95 % interval is over the `n` test images, episodes or batches that it averages."""
 
     seed: int
     value: float
@@ -25,10 +25,11 @@ class SeedScore:
 
 @dataclass(frozen=True)
 class Cell:
-    """A place of a table: mean over `n` seeds and its 95 % t interval; `value` is None where nothing was measured yet.
+    """A cell of a table: the mean over `n` seeds and its 95 % t interval. `value` is None while nothing was measured.
 
-    `best` is set only where the paired difference to every competitor has an interval, of some width, that excludes zero.
-    `difference` is ours minus what was published, in the cell's unit.
+    `best` is set only where the 95 % interval of the paired difference to every competitor excludes zero and has some
+    width.
+    `difference` is `value` minus `published`, in the cell's unit.
     """
 
     row: str
@@ -53,7 +54,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`cells` are as many rows of as many cells as `rows` and `columns` have labels."""
+    """A table. `cells[i][j]` belongs to the labels `rows[i]` and `columns[j]`; `compare` names what competes."""
 
     name: str
     caption: str
@@ -62,16 +63,17 @@ class Table:
     columns: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
     seeds: int
-    """The number of seeds most cells have; a cell with another number says so."""
+    """The number of seeds that most cells have. Formats show the number of a cell that has another one."""
     reading: tuple[str, ...]
-    """How its cells are to be read."""
+    """Sentences on how to read the cells."""
     footnotes: tuple[str, ...]
-    """What to know before trusting them."""
+    """Facts that a reader must know before trusting the numbers."""
     source: str | None = None
-    """Where the published values are from."""
+    """The publication that the published values are from."""
 
     @property
     def published(self) -> bool:
+        """Whether any cell has a published value."""
         return any(cell.published is not None for row in self.cells for cell in row)
 
 
@@ -85,12 +87,12 @@ class Series:
     low: tuple[float | None, ...] | None = None
     high: tuple[float | None, ...] | None = None
     baseline: bool = False
-    """What the others start from, drawn in grey."""
+    """Whether this is the line that the others start from, which is drawn in grey."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. With `ticks`, x counts them from 0."""
+    """One pair of axes with the labels `x` and `y`. Where there are `ticks`, x counts them from 0."""
 
     title: str
     x: str
@@ -98,20 +100,21 @@ class Panel:
     series: tuple[Series, ...]
     ticks: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
-    """Of y, where they are not left to the values."""
+    """The limits of the y axis; None leaves them to the values."""
     log_y: bool = False
     step: bool = False
-    """Steps as of a histogram, without markers."""
+    """Whether lines are drawn as steps without markers, as in a histogram."""
     ordered: bool = False
-    """The series follow one another, as generations do."""
+    """Whether the series have an order, as generations do; colours then go from light to dark."""
     shaded: tuple[tuple[float, float], ...] = ()
+    """Ranges of x with a shaded background, such as forgetting phases."""
     starts: tuple[float, ...] = ()
-    """Where a thin line stands, as at a generation's start."""
+    """Values of x with a thin vertical line, such as the starts of generations."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """`alt` says what is to be seen, in numbers."""
+    """A figure of one or more panels. `alt` describes it in words and numbers for readers who cannot see it."""
 
     name: str
     caption: str
@@ -121,12 +124,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a report says of an experiment as a whole. `plan` counts what was asked for, differs, and was done before."""
+    """An experiment as a whole. `plan` has for each kind of node the counts `requested`, `unique` and `cached`.
+
+    Several requests for the same node count once in `unique`; `cached` nodes were done by earlier experiments.
+    """
 
     id: str
     name: str
     label: str
-    """As rows call it: the name, or the id where two have one name."""
+    """The name that labels use: the experiment's name, or its id where two experiments share a name."""
     title: str | None
     preset: str | None
     state: str
@@ -142,7 +148,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class ArmSettings:
-    """The resolved settings of an arm, flat (`train.lr`)."""
+    """The resolved settings of an arm under flat names such as `train.lr`."""
 
     experiment: str
     arm: str
@@ -151,7 +157,10 @@ class ArmSettings:
 
 @dataclass(frozen=True)
 class Generation:
-    """A trained (or brought in) network: where it stands in the experiment and who made it."""
+    """A trained or imported network: its position in the experiment, and who made it.
+
+    `made_by` names the experiment, arm, seed and generation whose run made the network.
+    """
 
     experiment: str
     arm: str
@@ -162,12 +171,15 @@ class Generation:
     cached: bool
     made_by: str | None
     shared: bool
-    """Whether it was made for another row or experiment than this one."""
+    """Whether the network was made for another row or experiment than this one."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from. `machines` are the distinct fingerprints of what judged, `data` maps text to digest."""
+    """The origin of the numbers of a report.
+
+    `machines` are the distinct fingerprints of the machines that evaluated; `data` maps data sets to their digests.
+    """
 
     relearn: str
     python: str
@@ -179,7 +191,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Report:
-    """All of it. `notices` stand at the top, `warnings` are what training warned of."""
+    """A whole report. `notices` are shown at the top; `warnings` are those that training emitted."""
 
     title: str
     made_at: str
@@ -192,4 +204,5 @@ class Report:
     schema: str = field(default=SCHEMA)
 
     def as_json(self) -> dict[str, Any]:
+        """The report as the JSON format has it."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a number: footnotes of tables and notices at the top."""
+"""Facts that a reader must know before trusting a number: footnotes of tables and notices at the top."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,13 +9,18 @@ from orchestrator.report.source import Sample, Source
 from orchestrator.states import TERMINAL, ExperimentState
 
 DEFAULT_HESSIAN_EXAMPLES = 10_000
+"""Training images of a Hessian spectrum that is not reduced."""
 PROTOCOL_EPISODES = 600
+"""Episodes of a few-shot evaluation that is not reduced."""
 _SHOWN = 10
-"""Failures listed at the top."""
+"""The notices list at most this many failures of an experiment."""
 
 
 def of_samples(samples: Iterable[Sample]) -> Iterator[str]:
-    """What evaluators said of the scores, what was reduced, and the digests of the data; some may be said twice."""
+    """Yields the footnotes of a table: the evaluators' own notes, what was reduced, and the digests of the data.
+
+    A note may be repeated.
+    """
     digests: dict[str, None] = {}
     seen: set[str] = set()
     for sample in samples:
@@ -60,7 +65,7 @@ def _reduced(sample: Sample, settings: dict[str, Any], said: list[str]) -> Itera
 
 
 def notices(sources: list[Source]) -> Iterator[str]:
-    """What stands at the top: small data, and experiments that have not succeeded."""
+    """Yields the notices: small or partial data, settings that differ from the preset, unfinished or failed work."""
     small = sorted({label for source in sources for label in source.trained_on.values() if label.startswith("digits")})
     if small:
         yield (
@@ -95,10 +100,13 @@ def notices(sources: list[Source]) -> Iterator[str]:
 
 
 def _changed(source: Source) -> list[str]:
-    """What the preset that the spec was made from writes out and the spec has otherwise: `data`, `model`, `train.lr`..."""
+    """The settings that the spec's preset states and the spec has changed, such as `data`, `model` or `train.lr`.
+
+    The list is empty where the spec has no preset, or one of another version.
+    """
     reference = str(source.spec.get("preset") or "")
     preset = presets.known().get(reference.partition("@")[0])
-    if preset is None or preset.reference != reference:  # of other code: there is nothing to compare with
+    if preset is None or preset.reference != reference:  # the version that the spec was made from is not known here
         return []
     written, found = preset.expanded(), dict[str, None]()
     for arm in written["arms"]:
@@ -120,14 +128,14 @@ def _changed(source: Source) -> list[str]:
 
 
 def _holds(written: Any, resolved: Any) -> bool:
-    """Whether `resolved`, in which more may be filled in, says what was written."""
+    """Whether `resolved` has every value that was `written`; it may have more, because defaults are filled in."""
     if isinstance(written, dict):
         return isinstance(resolved, dict) and all(_holds(value, resolved.get(name)) for name, value in written.items())
     return bool(written == resolved)
 
 
 def warnings(sources: list[Source]) -> Iterator[str]:
-    """What training warned of: each sentence once per arm, with how often it came."""
+    """Yields the warnings of training, each sentence once per arm with the number of times it was repeated."""
     for source in sources:
         counted: dict[tuple[str, str], list[str]] = {}
         for row in source.warnings:

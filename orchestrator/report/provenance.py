@@ -1,4 +1,4 @@
-"""Where the numbers come from: settings, versions and machines, data by digest, and who trained what."""
+"""The origin of the numbers: settings, versions, machines, digests of data, and which row trained each network."""
 
 import json
 import platform
@@ -12,7 +12,7 @@ from orchestrator.results import summary
 
 
 def experiment(source: Source) -> model.Experiment:
-    """The experiment as a whole."""
+    """The facts about an experiment as a whole: its names, state, times, seeds and plan."""
     row, spec = source.experiment, source.spec
     times = summary(row)
     return model.Experiment(
@@ -34,7 +34,7 @@ def experiment(source: Source) -> model.Experiment:
 
 
 def provenance(sources: list[Source], details: list[dict[str, Any]]) -> model.Provenance:
-    """`details` are those of the evaluations shown."""
+    """The provenance of all `sources`. `details` are the details of the evaluations that the report shows."""
     prints = {
         json.dumps(each["fingerprint"], sort_keys=True): each["fingerprint"]
         for each in details

@@ -1,6 +1,7 @@
-"""One experiment as the report reads it: its result rows, indexed once, and the few things its raw spec says of them.
+"""One experiment as the report reads it: its result rows, indexed once, and what its spec states about them.
 
-The spec is read raw, so that what was posted under earlier code, or with a package that is gone, still has a report.
+The spec is read as raw JSON, so that an experiment that was posted under earlier code, or with a package that is no
+longer installed, still has a report.
 """
 
 import json
@@ -23,31 +24,31 @@ Curves = dict[str, dict[str, list[float | None]]]
 
 @dataclass(frozen=True)
 class Sample:
-    """One score of one arm after one generation: a result row for each seed, all judged under one protocol."""
+    """One score of one arm after one generation: a result row for each seed, all evaluated under one protocol."""
 
     evaluator: str
     metric: str
     dataset: str
     protocol: str
-    """Evaluator version and settings; where they differ, so does what the score means."""
+    """Version and settings of the evaluator as JSON. Scores under different protocols mean different things."""
     rows: dict[int, dict[str, Any]]
-    """By seed."""
+    """The result row of each seed."""
     others: int
-    """Other protocols that the same score was taken under."""
+    """The number of further protocols under which the same score was evaluated."""
 
     @property
     def values(self) -> dict[int, float]:
-        """By seed; a score that is not a finite number is left out."""
+        """The score of each seed that has one; a score that is not a finite number is left out."""
         return {seed: row["value"] for seed, row in self.rows.items() if row["value"] is not None}
 
     @property
     def nodes(self) -> frozenset[str]:
-        """What was measured."""
+        """The keys of the nodes that measured the score."""
         return frozenset(row["node"] for row in self.rows.values())
 
 
 class Source:
-    """What the database holds of `experiment`. `label` is how rows call the experiment where they must."""
+    """All that the database holds of `experiment`. In a report, `label` stands for the experiment."""
 
     def __init__(self, store: Store, experiment: Experiment, label: str) -> None:
         self._store = store
@@ -65,28 +66,31 @@ class Source:
             by_protocol = self._index.setdefault(place, {}).setdefault(row["dataset"], {})
             by_protocol.setdefault(self._protocol(row), {})[row["seed"]] = row
         self.details = list(details.values())
-        """What is said about each evaluation, each once."""
+        """The details of each evaluation, such as its settings and the digests of its data, once per node."""
 
-    # --- what the spec says ---
+    # --- what the spec states ---
 
     @cached_property
     def tables(self) -> tuple[ReportTable, ...]:
-        """Those the spec asks for."""
+        """The tables that the spec asks for."""
         return tuple(ReportTable.model_validate_json(json.dumps(table)) for table in self.spec.get("tables") or ())
 
     def part(self, arm: str, name: str) -> dict[str, Any]:
-        """`data`, `model` or `train` of an arm: its own, or the experiment's."""
+        """The settings `data`, `model` or `train` of an arm: its own, or else those of the experiment."""
         found: dict[str, Any] = self.arms[arm].get(name) or self.spec[name]
         return found
 
     def last_generation(self, arm: str) -> int:
-        """Index of the arm's last generation; weights that are there already are one."""
+        """The index of the arm's last generation. An imported checkpoint stands for one generation."""
         if checkpoint := self.arms[arm].get("checkpoint"):
             return int(checkpoint.get("generation") or 0)
         return int(self.part(arm, "train")["generations"]) - 1
 
     def judged(self, arm: str, evaluator: str, dataset: str | None = None) -> list[int]:
-        """The generations of `arm` that `evaluator` is to judge (on `dataset`, if given), in order; training measures all."""
+        """The generations of `arm` that the spec has `evaluator` evaluate, on `dataset` if one is given, in order.
+
+        The evaluator `training` stands for the measurements of training itself, which cover every generation.
+        """
         total = self.last_generation(arm) + 1
         ready = self.arms[arm].get("checkpoint") is not None
         if evaluator == "training":
@@ -98,7 +102,7 @@ class Source:
             for each in self.spec["evaluations"]
             if each["evaluator"]["name"] == evaluator and (each.get("arms") is None or arm in each["arms"])
         ]
-        # a data set that no target names, as under a label of earlier code, may be of any of them
+        # a data set that no target names, for instance under a label of earlier code, may belong to any of them
         named = any(
             _aims_at(each, dataset) for each in self.spec["evaluations"] if each["evaluator"]["name"] == evaluator
         )
@@ -110,7 +114,7 @@ class Source:
         return sorted(found)
 
     def transfers(self, evaluator: str) -> bool:
-        """Whether the evaluator judges on other data than the arms were trained on."""
+        """Whether the evaluator uses other data than the arms were trained on."""
         return any(
             each["evaluator"]["name"] == evaluator and each["evaluator"].get("targets")
             for each in self.spec["evaluations"]
@@ -118,21 +122,24 @@ class Source:
 
     @cached_property
     def trained_on(self) -> dict[str, str]:
-        """What tables call the data of each arm."""
+        """The label of the data that each arm is trained on."""
         return {arm: _label(self.part(arm, "data")) for arm in self.arms}
 
     # --- what was measured ---
 
     @cached_property
     def evaluators(self) -> list[str]:
-        """Those with results, in the order of the spec, after `training`."""
+        """The evaluators that have results: `training` first, then the others in the order of the spec."""
         asked = ["training", *(each["evaluator"]["name"] for each in self.spec["evaluations"])]
         found = {evaluator for _, _, evaluator, _ in self._index}
         return [name for name in dict.fromkeys(asked) if name in found]
 
     @cached_property
     def scores(self) -> dict[str, dict[tuple[str, str], None]]:
-        """By evaluator: data set and metric of each score, in the order of the spec's targets and of the evaluator's scores."""
+        """The (data set, metric) pairs that each evaluator has scores of.
+
+        Data sets are in the order of the spec's targets, metrics in the order in which the evaluator returns them.
+        """
         found: dict[str, dict[str, dict[str, None]]] = {}
         for (_, _, evaluator, metric), labels in self._index.items():
             for label in labels:
@@ -148,14 +155,15 @@ class Source:
         }
 
     def generation(self, cell: Cell) -> int:
-        """The generation that a cell means."""
+        """The generation that a cell shows: its own, or else the last of its arm."""
         assert cell.arm is not None
         return self.last_generation(cell.arm) if cell.generation is None else cell.generation
 
     def sample(self, cell: Cell) -> Sample | None:
-        """The score that stands in a cell; None where nothing was measured yet.
+        """The score that a cell shows, or None while nothing was measured.
 
-        A data set is meant by its label or by how the label begins: `eurosat` finds `eurosat.cdfsl-64`.
+        The cell names a data set by its label or by the label's beginning: `eurosat` finds `eurosat.cdfsl-64`. Where
+        the score has several protocols, the first in the order of the spec is used.
         """
         assert cell.arm is not None
         assert cell.evaluator is not None
@@ -174,7 +182,7 @@ class Source:
         return Sample(cell.evaluator, cell.metric, label, protocol, protocols[protocol], len(protocols) - 1)
 
     def episodes(self, row: dict[str, Any]) -> tuple[str, list[float]] | None:
-        """The digest of a few-shot score's episodes, and the accuracy on each of them in order."""
+        """The digest of the episodes of a few-shot score, and the accuracy on each; None where either is missing."""
         name = row["metric"].removesuffix("/acc")
         digest = row["details"].get("digests", {}).get(name)
         values = self._episodes.get(row["node"], {}).get(f"{name}/episodes")
@@ -184,23 +192,23 @@ class Source:
 
     @cached_property
     def spectra(self) -> Curves:
-        """Hessian eigenvalues and densities by node."""
+        """The Hessian eigenvalues and spectral densities of each node, by curve name."""
         return self._store.curves_of(self.id, ["eigenvalues", "density/%"])
 
     def epochs(self, arm: str) -> Iterator[tuple[int, list[EpochRow]]]:
-        """Each seed's epoch rows of an arm that is trained."""
+        """Yields each seed with the epoch rows of the arm; an imported checkpoint has none."""
         if not self.arms[arm].get("checkpoint"):
             for seed in self.spec["seeds"]:
                 yield seed, self._store.epochs_of(self.id, arm, seed)
 
     @cached_property
     def uses(self) -> list[NodeUse]:
-        """Where each node shows up."""
+        """The uses of nodes by the experiment: ordered by arm, seed and generation."""
         return self._store.uses_of(self.id)
 
     @cached_property
     def failures(self) -> list[str]:
-        """What failed, a line each."""
+        """One line for each failed node: where it is used, the reason, and the last line of its message."""
         nodes = self._store.nodes_of(self.id)
         found = dict[str, None]()
         for use in self.uses:
@@ -213,7 +221,7 @@ class Source:
 
     @cached_property
     def warnings(self) -> list[WarningRow]:
-        """Epochs that gave warnings."""
+        """The epoch rows in which training warned, with `arm` and `warnings`."""
         return self._store.warnings_of(self.id)
 
     @cached_property
@@ -222,7 +230,7 @@ class Source:
 
     @cached_property
     def _targets(self) -> list[str]:
-        """Labels of what evaluators transfer to, in the order of the spec."""
+        """The labels of the data sets that evaluators transfer to, in the order of the spec."""
         texts = [text for each in self.spec["evaluations"] for text in each["evaluator"].get("targets") or ()]
         return list(dict.fromkeys(_target(text) for text in texts))
 
@@ -238,7 +246,7 @@ class Source:
         return self._protocols[node]
 
     def _rank(self, settings: dict[str, Any]) -> int:
-        """Where the evaluation stands in the spec; what the plan fills in may differ."""
+        """The position in the spec of the evaluation with these settings, of which the spec may leave some out."""
         for rank, each in enumerate(self.spec["evaluations"]):
             asked = {name: value for name, value in each["evaluator"].items() if name not in ("name", "targets")}
             same = all(settings["settings"].get(name) == value for name, value in asked.items() if value is not None)
@@ -258,7 +266,7 @@ def _label(settings: dict[str, Any]) -> str:
 
 
 def _aims_at(evaluation: dict[str, Any], dataset: str | None) -> bool:
-    """Whether `dataset` is one of the targets, or one of them with more known of it (`eurosat.partial`)."""
+    """Whether `dataset` is one of the targets, or a variant of one (`eurosat.partial` of `eurosat`)."""
     targets = evaluation["evaluator"].get("targets")
     if dataset is None or not targets:
         return True

@@ -1,4 +1,4 @@
-"""Fills the tables: means over seeds, what is better beyond doubt, and what was published."""
+"""Fills the cells of tables: means over seeds with intervals, the best scores marked, and the published values."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from orchestrator.spec.tables import Cell, Published
 
 @dataclass
 class Place:
-    """A place of a table while it is compared with others; `mean` is in the score's own unit."""
+    """A cell of a table while it is compared with others. In `mean` a share lies between 0 and 1."""
 
     source: Source
     cell: Cell
@@ -27,13 +27,13 @@ class Place:
 
     @property
     def values(self) -> dict[int, float]:
-        """By seed; there are some."""
+        """The score of each seed; the cell must have been measured."""
         assert self.sample is not None
         return self.sample.values
 
 
 def filled(layout: Layout) -> model.Table:
-    """The table with its cells, the best of each column (or row) marked, and its footnotes."""
+    """The table of `layout` with its cells, with the best of each column (or row) marked, and with its footnotes."""
     places = [[_place(line.source, line.cell(column)) for column in layout.columns] for line in layout.lines]
     across = [list(group) for group in zip(*places, strict=True)] if layout.compare == "rows" else places
     apart = sum(not mark(group) for group in across)
@@ -48,24 +48,25 @@ def filled(layout: Layout) -> model.Table:
     )
     shown = [place for row in places for place in row]
     return model.Table(
-        layout.name,
-        layout.caption,
-        layout.compare,
-        tuple(line.label for line in layout.lines),
-        tuple(column.label for column in layout.columns),
-        cells,
-        seeds,
-        tuple(dict.fromkeys(_reading(shown, seeds, apart, layout))),
-        tuple(dict.fromkeys([*layout.notes, *notes.of_samples(_samples(shown))])),
-        layout.source,
+        name=layout.name,
+        caption=layout.caption,
+        compare=layout.compare,
+        rows=tuple(line.label for line in layout.lines),
+        columns=tuple(column.label for column in layout.columns),
+        cells=cells,
+        seeds=seeds,
+        reading=tuple(dict.fromkeys(_reading(shown, seeds, apart, layout))),
+        footnotes=tuple(dict.fromkeys([*layout.notes, *notes.of_samples(_samples(shown))])),
+        source=layout.source,
     )
 
 
 def mark(group: list[Place]) -> bool:
-    """Marks what is better than all it competes with, and whatever shows the same measurement.
+    """Marks the best of the scores in `group` that compete, and every other cell that shows the same measurement.
 
-    Better means that the paired difference has a 95 % interval that excludes zero. Where a score has no better way, or one
-    stands alone, nothing is marked; returns False where the same score was taken in ways that cannot be compared.
+    The best is better than each competitor: the 95 % interval of the paired difference excludes zero. Nothing is marked
+    where the score has no better direction, or where only one was measured. Returns False where the scores cannot be
+    compared, because they were evaluated under different settings or on different data.
     """
     present = [place for place in group if place.mean is not None]
     kinds = {(place.cell.evaluator, place.cell.metric) for place in present}
@@ -93,7 +94,10 @@ def _beats(first: Place, second: Place, better: Better) -> bool:
 
 
 def paired(first: Place, second: Place) -> statistics.Mean | None:
-    """`first - second` over the seeds both have or, where that is the only one of each, over equal few-shot episodes."""
+    """The paired difference `first - second` over the seeds that both have; None where nothing can be paired.
+
+    Two few-shot scores of the same single seed are paired over their episodes, if those are equal.
+    """
     common = sorted(first.values.keys() & second.values.keys())
     if len(common) > 1:
         return statistics.difference([first.values[s] for s in common], [second.values[s] for s in common])
@@ -116,7 +120,13 @@ def _place(source: Source, cell: Cell) -> Place:
     sample = source.sample(cell)
     values = list(sample.values.values()) if sample else []
     known = metrics.about(cell.evaluator, cell.metric)
-    return Place(source, cell, known, sample, statistics.mean(values) if values else None)
+    return Place(
+        source=source,
+        cell=cell,
+        known=known,
+        sample=sample,
+        mean=statistics.mean(values) if values else None,
+    )
 
 
 def _shown(place: Place, row: str, column: str, printed: Published) -> model.Cell:
@@ -127,28 +137,29 @@ def _shown(place: Place, row: str, column: str, printed: Published) -> model.Cel
     value, half = printed if isinstance(printed, tuple) else (printed, None)
     factor = 100.0 if place.known.share else 1.0
     empty = model.Cell(
-        row,
-        column,
-        place.source.id,
-        cell.arm,
-        place.source.generation(cell),
-        cell.evaluator,
-        sample.dataset if sample else cell.dataset or place.source.trained_on[cell.arm],
-        cell.metric,
-        "percent" if place.known.share else "plain",
+        row=row,
+        column=column,
+        experiment=place.source.id,
+        arm=cell.arm,
+        generation=place.source.generation(cell),
+        evaluator=cell.evaluator,
+        dataset=sample.dataset if sample else cell.dataset or place.source.trained_on[cell.arm],
+        metric=cell.metric,
+        unit="percent" if place.known.share else "plain",
         published=value,
         published_half=half,
     )
     if sample is None or mean is None:
         return empty
+    scaled = mean.scaled(factor)
     return replace(
         empty,
-        value=mean.value * factor,
-        low=None if mean.low is None else mean.low * factor,
-        high=None if mean.high is None else mean.high * factor,
-        n=mean.n,
+        value=scaled.value,
+        low=scaled.low,
+        high=scaled.high,
+        n=scaled.n,
         best=place.best,
-        difference=None if value is None else mean.value * factor - value,
+        difference=None if value is None else scaled.value - value,
         seeds=tuple(_seed_scores(sample, factor)),
     )
 
@@ -157,7 +168,15 @@ def _seed_scores(sample: Sample, factor: float) -> Iterator[model.SeedScore]:
     for seed, row in sorted(sample.rows.items()):
         if row["value"] is not None:
             low, high = (None if row[name] is None else row[name] * factor for name in ("low", "high"))
-            yield model.SeedScore(seed, row["value"] * factor, low, high, row["n"], row["node"], row["made_by"])
+            yield model.SeedScore(
+                seed=seed,
+                value=row["value"] * factor,
+                low=low,
+                high=high,
+                n=row["n"],
+                node=row["node"],
+                made_by=row["made_by"],
+            )
 
 
 def _samples(places: list[Place]) -> list[Sample]:
@@ -165,13 +184,14 @@ def _samples(places: list[Place]) -> list[Sample]:
 
 
 def _reading(places: list[Place], seeds: int, apart: int, layout: Layout) -> Iterator[str]:
-    """How the table is to be read."""
+    """Sentences on how to read the table."""
     measured = [place for place in places if place.mean is not None]
     several = any(place.mean.n > 1 for place in measured if place.mean)
     how = [f"mean over {seeds} seeds ± half the width of its 95 % t interval"] if seeds > 1 else []
     if seeds == 1:
         how.append(
-            "one seed, without an interval over seeds, where no n is given; else mean over n seeds ± half its 95 % t interval"
+            "one seed, without an interval over seeds, where no n is given; "
+            "else mean over n seeds ± half its 95 % t interval"
             if several
             else "one seed: no interval over seeds is shown"
         )
@@ -183,20 +203,20 @@ def _reading(places: list[Place], seeds: int, apart: int, layout: Layout) -> Ite
         paired_by = " or ".join(dict.fromkeys("seed by seed" if n > 1 else "episode by episode" for n in sorted(best)))
         among = "column" if layout.compare == "rows" else "row"
         yield (
-            f"Bold: best of its {among}; the 95 % interval of the difference to every other, paired {paired_by}, excludes zero "
-            "(not corrected for the number of comparisons)."
+            f"Bold: best of its {among}; the 95 % interval of the difference to every other, paired {paired_by}, "
+            "excludes zero (not corrected for the number of comparisons)."
             + (" Two seeds are few: it may be chance." if 2 in best else "")
         )
     if apart:
-        yield "Nothing is marked among scores that were judged under other settings or on other data than one another."
+        yield "Nothing is marked among scores that were evaluated under different settings or on different data."
     if any(line.published for line in layout.lines):
-        yield f"Below each value: as printed in {layout.source or 'the source'}, and ours minus that."
+        yield f"Below each value: the value printed in {layout.source or 'the source'}, and ours minus the printed one."
     for place in measured:
         if place.sample is not None and place.sample.others:
             many, where = place.sample.others + 1, f"{place.cell.evaluator} on {place.sample.dataset}"
             settings = json.loads(place.sample.protocol).get("settings", {})
-            told = ", ".join(f"{name} {value}" for name, value in settings.items())
-            yield f"{where} was judged under {many} settings; shown is the first of the spec ({told})."
+            first = ", ".join(f"{name} {value}" for name, value in settings.items())
+            yield f"{where} was evaluated under {many} settings; the first one of the spec is shown ({first})."
 
 
 def _sentence(text: str) -> str:

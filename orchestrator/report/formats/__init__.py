@@ -1,4 +1,4 @@
-"""The formats of a report by name, and the files that are kept of one."""
+"""The formats of a report by name, and the files of a report that are kept beside an experiment's runs."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from orchestrator.report.model import Report
 
 @dataclass(frozen=True)
 class Format:
-    """How a report is printed, what the web calls that, and how its files end."""
+    """How a report is rendered, with its media type and the suffix of its files."""
 
     render: Callable[[Report], str]
     media_type: str
@@ -31,7 +31,7 @@ FORMATS = {
 
 
 def files(report: Report) -> dict[str, str]:
-    """What is kept of a report beside an experiment's runs: page, Markdown, JSON and each figure, by path."""
+    """The files of a report by relative path: the HTML page, Markdown, JSON, and each figure as SVG."""
     drawn = html.drawings(report.figures)
     return {
         "report.html": html.page(report, drawn),

@@ -1,4 +1,4 @@
-"""The tables of the report as CSV: one tidy line for each cell."""
+"""The tables of the report as CSV, with one line for each cell."""
 
 import csv
 import io
@@ -7,13 +7,17 @@ from orchestrator.report.model import Cell, Report
 
 COLUMNS = (
     "table", "row", "column", "experiment", "arm", "generation", "evaluator", "dataset", "metric", "unit",
-    "value", "low", "high", "seeds", "best", "published", "published_half", "difference", "score_low", "score_high", "score_n",
+    "value", "low", "high", "seeds", "best", "published", "published_half", "difference",
+    "score_low", "score_high", "score_n",
 )  # fmt: skip
-"""`low` and `high` are over seeds; `score_low`, `score_high` and `score_n` are of the one score where there is one seed."""
+"""The columns. The interval from `low` to `high` is over seeds.
+
+Where there is one seed, `score_low`, `score_high` and `score_n` describe the interval of its score.
+"""
 
 
 def lines(report: Report) -> str:
-    """All cells of all tables."""
+    """The CSV document with all cells of all tables."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -32,7 +36,7 @@ def _values(cell: Cell) -> list[object]:
 
 
 def _safe(value: object) -> object:
-    """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Puts an apostrophe before text that a spreadsheet would take for a formula, and writes booleans as 0 and 1."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")):

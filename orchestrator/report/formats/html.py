@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no script, no request, figures as SVG inside."""
+"""The report as one self-contained HTML page: it has no scripts, requests nothing, and embeds its figures as SVG."""
 
 import base64
 from functools import cache
@@ -9,11 +9,11 @@ from orchestrator.report.formats import text
 from orchestrator.report.model import Figure, Report
 
 MOST_SHARED = 60
-"""Rows of shared work shown; JSON has all."""
+"""The page shows at most this many rows of shared work; the JSON format has all."""
 
 
 def page(report: Report, drawn: dict[str, str] | None = None) -> str:
-    """The page. `drawn` are SVG documents by figure name, where they are drawn already."""
+    """The page as HTML. `drawn` has the SVG document of each figure by name, if they are drawn already."""
     images = {name: _data_uri(image) for name, image in (drawings(report.figures) if drawn is None else drawn).items()}
     shared = text.shared(report.provenance.generations)
     return _template().render(
@@ -27,18 +27,17 @@ def page(report: Report, drawn: dict[str, str] | None = None) -> str:
 
 
 def drawings(figures: tuple[Figure, ...]) -> dict[str, str]:
-    """SVG documents by figure name."""
+    """The SVG document of each figure by name."""
     if not figures:
         return {}
-    from orchestrator.report.formats import (
-        svg,  # matplotlib takes a second, which a report without figures need not wait for
-    )
+    # importing matplotlib takes a second, which a report without figures need not wait for
+    from orchestrator.report.formats import svg
 
     return {figure.name: svg.svg(figure) for figure in figures}
 
 
 def _data_uri(image: str) -> str:
-    """In an `img` an SVG runs nothing and loads nothing."""
+    """A data URI for an `img` element, in which an SVG can neither run scripts nor load anything."""
     return f"data:image/svg+xml;base64,{base64.b64encode(image.encode()).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""The tables of the report in LaTeX: a document that compiles, whose tables can be taken out (booktabs, graphicx)."""
+"""The tables of the report as a LaTeX document. Another document needs booktabs and graphicx to include one of them."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from orchestrator.report.formats import text
 from orchestrator.report.model import Cell, Report, Table
 
 WIDE = 7
-"""Columns from which on a table is made as wide as the text."""
+"""A table with at least this many columns is scaled to the width of the text."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -35,7 +35,7 @@ _SPECIAL = {
 
 
 def document(report: Report) -> str:
-    """A document of all tables with their notes."""
+    """A document with all tables and their notes."""
     lines = [
         r"\documentclass{article}",
         r"\usepackage[T1]{fontenc}",
@@ -52,7 +52,10 @@ def document(report: Report) -> str:
 
 
 def escaped(raw: str) -> str:
-    """`raw` as text in one line; characters beyond Latin-1, which T1 fonts need not have, by their nearest letter or `?`."""
+    """`raw` on one line, with the special characters of LaTeX escaped.
+
+    T1 fonts need not have characters beyond Latin-1: those are replaced by their nearest letter, or by `?`.
+    """
     line = "".join(_SPECIAL.get(character) or _latin(character) for character in " ".join(raw.split()))
     return re.sub("-(?=-)", "-{}", line) if "--" in raw else line
 

@@ -8,17 +8,17 @@ from orchestrator.report.model import Cell, Report, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _BLOCK = re.compile(r"^(\d*)([-+=#.)])")
-"""What begins a heading, a list or a rule."""
+"""Characters that begin a heading, a list or a rule."""
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
 
 
 def document(report: Report, figures: str | None = None) -> str:
-    """The whole report; `figures` is the folder of their SVG files as seen from it, where there is one."""
+    """The whole report. `figures` is the relative path of the folder with the SVG files, if there is one."""
     return "\n".join([*_blocks(report, figures), ""])
 
 
 def escaped(raw: str) -> str:
-    """`raw` as text in one line: nothing in it is markup, a link, a mention or the end of a cell."""
+    """`raw` on one line, escaped so that nothing in it is markup, a link, a mention or the end of a cell."""
     line = " ".join(raw.split())
     line = _SPECIAL.sub(r"\\\1", re.sub(r"[&<>@]", lambda found: _ENTITIES[found[0]], line))
     line = _BLOCK.sub(r"\1\\\2", line)
@@ -26,7 +26,7 @@ def escaped(raw: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = False) -> list[str]:
-    """Lines of a table; header and cells are Markdown already."""
+    """The lines of a table whose header and cells are Markdown. `numbers` aligns all columns but the first right."""
     ends = ["---", *(["---:" if numbers else "---"] * (len(header) - 1))]
     return ["| " + " | ".join(line) + " |" for line in (header, ends, *rows)]
 
@@ -87,11 +87,11 @@ def _provenance(report: Report) -> Iterator[str]:
     if common := text.common_settings(found.arms):
         yield "Common to all: " + escaped("; ".join(f"{name} {value}" for name, value in common)) + "."
         yield ""
-    judged = [line for experiment in report.experiments for line in text.evaluations(experiment)]
-    if judged:
+    evaluated = [line for experiment in report.experiments for line in text.evaluations(experiment)]
+    if evaluated:
         yield "### Evaluations"
         yield ""
-        yield from table(["evaluator", "on", "settings"], [[escaped(each) for each in line] for line in judged])
+        yield from table(["evaluator", "on", "settings"], [[escaped(each) for each in line] for line in evaluated])
         yield ""
     if shared := text.shared(found.generations):
         yield "### Shared work"
@@ -110,5 +110,5 @@ def _provenance(report: Report) -> Iterator[str]:
         yield ""
     yield "### Versions"
     yield ""
-    yield from (f"* judged on {escaped(machine)}" for machine in text.machines(found))
+    yield from (f"* evaluated on {escaped(machine)}" for machine in text.machines(found))
     yield f"* report made {report.made_at} by relearn {escaped(found.relearn)} on Python {escaped(found.python)}"

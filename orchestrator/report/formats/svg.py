@@ -12,23 +12,23 @@ from matplotlib.ticker import NullFormatter
 
 from orchestrator.report.model import Figure, Panel, Series
 
-matplotlib.rcParams["svg.hashsalt"] = "relearn"  # equal figures are equal bytes
+matplotlib.rcParams["svg.hashsalt"] = "relearn"  # so that equal figures have equal bytes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
-"""Okabe and Ito's palette, which the colour-blind can tell apart, without its yellow."""
+"""The palette of Okabe and Ito, which colour-blind readers can distinguish, without its yellow."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLES = ("-", "--", "-.", ":")
 GREY = "#5f6b76"
 EMPTY = 1e-12
-"""Where steps go that have no height, below the end of a logarithmic axis."""
+"""The height of an empty step, which lies below the end of a logarithmic axis."""
 ALONE = 6.6, 3.6
-"""Width and height in inches of a panel by itself."""
+"""Width and height in inches of the only panel of a figure."""
 WIDTH, HEIGHT = 4.0, 2.9
-"""Inches of one panel among several."""
+"""Width and height in inches of each of several panels."""
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an SVG document on white."""
+    """The figure as an SVG document with a white background."""
     count = len(figure.panels)
     across = 1 if count == 1 else 2 if count in (2, 4) else min(count, 3)
     down = math.ceil(count / across)
@@ -79,7 +79,7 @@ def _draw(axis: Axes, panel: Panel, letters: int) -> None:
 
 
 def _line(axis: Axes, panel: Panel, line: Series, index: int, beside: float) -> None:
-    """`beside` keeps the intervals of several lines over one tick apart."""
+    """Draws one line. `beside` shifts it in x, so that the intervals of several lines at one tick do not overlap."""
     colour = (
         GREY
         if line.baseline
@@ -89,7 +89,7 @@ def _line(axis: Axes, panel: Panel, line: Series, index: int, beside: float) -> 
     )
     x = [at + beside for at in line.x]
     y = _gaps(line.y, EMPTY if panel.step else math.nan)
-    turn = index + index // len(COLOURS)  # where colours start again, markers and styles do not
+    turn = index + index // len(COLOURS)  # where the colours repeat, markers and styles do not
     style = ":" if line.baseline else STYLES[turn % len(STYLES)]
     if panel.step:
         axis.step(x, y, where="mid", color=colour, linestyle=style, linewidth=1.4, label=plain(line.label))
@@ -116,7 +116,7 @@ def _line(axis: Axes, panel: Panel, line: Series, index: int, beside: float) -> 
 
 
 def _legends(canvas: Canvas, axes: list[Axes]) -> None:
-    """One legend below all panels with the same lines, else one in each."""
+    """Draws one legend below all panels if they have the same lines, else one legend in each panel."""
     labels = [axis.get_legend_handles_labels()[1] for axis in axes]
     if all(each == labels[0] for each in labels):
         handles = axes[0].get_legend_handles_labels()[0]
@@ -128,7 +128,7 @@ def _legends(canvas: Canvas, axes: list[Axes]) -> None:
 
 
 def _sequential(index: int, count: int) -> str:
-    """From light to dark as generations go by."""
+    """The colour of line `index` of `count` on a scale from light to dark."""
     colour = matplotlib.colormaps["viridis"](0.85 * (1 - index / max(1, count - 1)))
     return str(matplotlib.colors.to_hex(colour))
 
@@ -138,5 +138,5 @@ def _gaps(values: Sequence[float | None], gap: float = math.nan) -> list[float]:
 
 
 def plain(text: str) -> str:
-    """`text` without what matplotlib reads as mathematics."""
+    """`text` with dollar signs escaped, which matplotlib would read as mathematics."""
     return text.replace("$", r"\$")

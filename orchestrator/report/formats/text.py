@@ -1,4 +1,4 @@
-"""Numbers and facts as the formats print them: one wording for HTML, Markdown and LaTeX."""
+"""Numbers and facts as text, in one wording for HTML, Markdown and LaTeX."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,19 +9,19 @@ DASH = "–"
 
 
 def decimals(value: float, percent: bool) -> int:
-    """Digits after the point: two, and more for small numbers that are not percent."""
+    """Digits after the decimal point: two, or four for numbers below 1 that are not in percent."""
     return 2 if percent or abs(value) >= 1 or value == 0 else 4
 
 
 def number(value: float, digits: int) -> str:
-    """`value` with `digits` after the point; very large and very small ones by their power of ten."""
+    """`value` with `digits` after the decimal point; very large and very small numbers in scientific notation."""
     if value and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.3g}"
     return f"{value:.{digits}f}"
 
 
 def value(cell: Cell) -> str:
-    """`94.12 ± 0.83`, or a dash where there is none."""
+    """The value of a cell with half the width of its interval, such as `94.12 ± 0.83`; a dash where there is none."""
     if cell.value is None:
         return DASH
     digits = decimals(cell.value, cell.unit == "percent")
@@ -30,12 +30,12 @@ def value(cell: Cell) -> str:
 
 
 def seeds(cell: Cell, table: Table) -> str:
-    """`n = 2` where the cell has another number of seeds than most."""
+    """The number of seeds of a cell, such as `n = 2`; empty where it is the number that most cells have."""
     return f"n = {cell.n}" if cell.value is not None and cell.n != table.seeds else ""
 
 
 def published(cell: Cell) -> str:
-    """`54.37 (+0.03)`: what was printed, and ours minus that; nothing where nothing was printed."""
+    """The published value, and ours minus it, such as `54.37 (+0.03)`; empty where none was published."""
     if cell.published is None:
         return ""
     digits = decimals(cell.published, cell.unit == "percent")
@@ -46,7 +46,10 @@ def published(cell: Cell) -> str:
 
 
 def numbered(tables: Iterable[Table]) -> list[tuple[list[tuple[int, str]], list[int]]]:
-    """Of each table the footnotes that are new there, numbered through the report, and the numbers of those told before."""
+    """For each table its new footnotes with their numbers, and the numbers of its footnotes that an earlier table has.
+
+    Footnotes are numbered from 1 through the whole report.
+    """
     numbers: dict[str, int] = {}
     found = []
     for table in tables:
@@ -58,7 +61,7 @@ def numbered(tables: Iterable[Table]) -> list[tuple[list[tuple[int, str]], list[
 
 
 def described(experiment: Experiment) -> list[tuple[str, str]]:
-    """What an experiment is, as names and values."""
+    """The facts about an experiment as pairs (name, value), without those that are empty."""
     counts = [
         f"{each['unique']} {kind}s ({each['requested']} requested, {each.get('cached', 0)} done before)"
         for kind, each in experiment.plan.items()
@@ -77,7 +80,7 @@ def described(experiment: Experiment) -> list[tuple[str, str]]:
 
 
 def setting(found: Any) -> str:
-    """A setting in a table."""
+    """The value of a setting as text."""
     match found:
         case None:
             return DASH
@@ -92,14 +95,14 @@ def setting(found: Any) -> str:
 
 
 def common_settings(arms: Iterable[ArmSettings]) -> list[tuple[str, str]]:
-    """What all arms have alike, one arm's settings where there is but one."""
+    """The settings that are equal in all arms, as pairs (name, value)."""
     arms = list(arms)
     first = arms[0].settings
     return [(name, setting(first[name])) for name in first if _alike(name, arms)]
 
 
 def own_settings(arms: Iterable[ArmSettings]) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """The settings in which arms differ, and each arm's; one that an arm does not have is a dash."""
+    """The names of the settings that differ between arms, and each arm's values; a setting that it lacks is a dash."""
     arms = list(arms)
     names = [name for name in dict.fromkeys(name for arm in arms for name in arm.settings) if not _alike(name, arms)]
     several = len({arm.experiment for arm in arms}) > 1
@@ -111,7 +114,7 @@ def own_settings(arms: Iterable[ArmSettings]) -> tuple[list[str], list[tuple[str
 
 
 def evaluations(experiment: Experiment) -> list[tuple[str, str, str]]:
-    """Evaluator, the generations it judges, and its settings."""
+    """Each evaluation as its evaluator, the generations that it evaluates, and its settings."""
     rows = []
     for each in experiment.evaluations:
         settings = [
@@ -125,7 +128,7 @@ def evaluations(experiment: Experiment) -> list[tuple[str, str, str]]:
 
 
 def shared(generations: Iterable[Generation]) -> list[tuple[str, str, str]]:
-    """Each generation that was made for another row: who made it, its key, and the rows that show it."""
+    """Each generation that was made for another row, as its maker, the start of its key, and the rows that show it."""
     rows: dict[str, tuple[str, list[str]]] = {}
     for each in generations:
         if each.shared:
@@ -134,7 +137,7 @@ def shared(generations: Iterable[Generation]) -> list[tuple[str, str, str]]:
 
 
 def machines(provenance: Provenance) -> list[str]:
-    """Each machine that judged, in a line."""
+    """One line for each machine that evaluated."""
     return [
         ", ".join(f"{name} {setting(found)}" for name, found in each.items() if found not in ("", None))
         for each in provenance.machines

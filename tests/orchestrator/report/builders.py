@@ -1,4 +1,4 @@
-"""Experiments whose results are written by hand into a real database, which the tests of the report share."""
+"""Experiments for the tests of the report, whose results are written by hand into a real database."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def row(store: Store, experiment: str) -> Experiment:
     return found
 
 
-def judged(
+def evaluated(
     store: Store,
     experiment: str,
     node: Node,
@@ -44,7 +44,7 @@ def judged(
     curves: dict[str, list[float]] | None = None,
     **details: Any,
 ) -> None:
-    """Commits the scores of an evaluation, each of 100 things and without an interval of its own."""
+    """Commits the scores of an evaluation, each a mean of 100 values and without an interval of its own."""
     assert node.evaluator is not None
     settings = _EVALUATOR.validate_json(json.dumps(node.evaluator))
     about = {
@@ -62,7 +62,7 @@ def judged(
 
 
 def trained(store: Store, experiment: str, node: Node, accuracies: list[float], forgetting: int = 0) -> None:
-    """Commits a generation with these test accuracies; its first `forgetting` epochs are those of a forgetting phase."""
+    """Commits a generation with these test accuracies, whose first `forgetting` epochs are a forgetting phase."""
     rows = [
         epoch_row(
             node.key,
@@ -79,7 +79,10 @@ def trained(store: Store, experiment: str, node: Node, accuracies: list[float], 
 
 
 def scored(store: Store, values: dict[tuple[str, int], float], **changes: Any) -> str:
-    """An experiment of one generation whose arms have these accuracies by arm and seed; what is left out is not measured."""
+    """An experiment whose arms have the accuracies `values` after their last generation, by arm and seed.
+
+    What `values` leaves out is not measured; `changes` replace fields of the spec.
+    """
     arms = dict.fromkeys(arm for arm, _ in values)
     seeds = sorted({seed for _, seed in values})
     methods = [{"name": "seal", "ascent_scale": 0.01 + index / 100} for index in range(len(arms))]
@@ -92,7 +95,7 @@ def scored(store: Store, values: dict[tuple[str, int], float], **changes: Any) -
     experiment = submitted(store, raw)
     for use in planned(raw).uses:
         if use.kind == "evaluation" and (use.arm, use.seed) in values:
-            judged(store, experiment, planned(raw).nodes[use.key], {"top1": values[use.arm, use.seed]})
+            evaluated(store, experiment, planned(raw).nodes[use.key], {"top1": values[use.arm, use.seed]})
     return experiment
 
 
@@ -120,7 +123,7 @@ LEVEL = {"normal": 0.0, "llf": 0.03, "seal": 0.06}
 
 
 def realistic(store: Store, **changes: Any) -> str:
-    """An experiment with everything a report can show: SEAL gains with each generation, Normal does not."""
+    """An experiment with most of what a report can show: SEAL improves with each generation, Normal does not."""
     raw = REALISTIC | changes
     spec, plan = check(raw), planned(raw)
     experiment = submitted(store, raw)
@@ -130,7 +133,7 @@ def realistic(store: Store, **changes: Any) -> str:
         if node.kind == "generation":
             _train(store, experiment, spec, node, gain)
         else:
-            _judge(store, experiment, node, gain, random)
+            _evaluate(store, experiment, node, gain, random)
     store.move(experiment, ExperimentState.SUCCEEDED)
     return experiment
 
@@ -146,19 +149,19 @@ def _train(store: Store, experiment: str, spec: ExperimentSpec, node: Node, gain
     trained(store, experiment, node, curve, forgetting)
 
 
-def _judge(store: Store, experiment: str, node: Node, gain: float, random: np.random.Generator) -> None:
+def _evaluate(store: Store, experiment: str, node: Node, gain: float, random: np.random.Generator) -> None:
     assert node.evaluator is not None
     match node.evaluator["name"]:
         case "accuracy":
-            judged(
+            evaluated(
                 store, experiment, node, {"top1": 0.8 + gain, "loss": 0.7 - gain, "ece": 0.08 - gain / 4, "top5": 0.99}
             )
         case "linear-probe":
-            said = ["acc is the best of 3 learning rates x 120 epochs on the test images (test-selected)"]
-            judged(store, experiment, node, {"acc": 0.6 + gain, "acc_heldout": 0.58 + gain}, notes=said)
+            notes = ["acc is the best of 3 learning rates x 120 epochs on the test images (test-selected)"]
+            evaluated(store, experiment, node, {"acc": 0.6 + gain, "acc_heldout": 0.58 + gain}, notes=notes)
         case "few-shot":
             episodes = {shots: (0.4 + shots / 20 + gain + 0.05 * random.standard_normal(40)) for shots in (1, 5)}
-            judged(
+            evaluated(
                 store,
                 experiment,
                 node,
@@ -170,7 +173,7 @@ def _judge(store: Store, experiment: str, node: Node, gain: float, random: np.ra
         case "hessian-spectrum":
             values = np.sort(random.exponential(400 / (1 + 20 * max(gain, 0)), 200) - 30)
             share = float((values < 0).mean())
-            judged(
+            evaluated(
                 store,
                 experiment,
                 node,
@@ -179,4 +182,4 @@ def _judge(store: Store, experiment: str, node: Node, gain: float, random: np.ra
             )
         case "prediction-depth":
             layers = {f"layer{n}/knn_acc": 0.3 + 0.12 * n + gain * (2 - n / 4) for n in range(1, 5)}
-            judged(store, experiment, node, layers | {"fc/knn_acc": 0.8 + gain, "mean_depth": 2.5 - 4 * gain})
+            evaluated(store, experiment, node, layers | {"fc/knn_acc": 0.8 + gain, "mean_depth": 2.5 - 4 * gain})

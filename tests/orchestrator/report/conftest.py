@@ -1,4 +1,8 @@
-"""A fresh database whose clock stands."""
+"""An empty database with a clock that stands still.
+
+`test_figures.py` covers `figures/` and `lines.py`, `test_formats.py` covers `formats/` and `model.py`, `test_build.py`
+covers `notes.py`, `provenance.py` and the package itself, and `test_layouts.py` covers `source.py` too.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page in a real browser: everything is there, a phone does not scroll it sideways, and it prints."""
+"""The page in a real browser: everything is on it, no phone has to scroll it sideways, and it prints."""
 
 import html
 import json
@@ -17,16 +17,17 @@ from tests.orchestrator.report.builders import realistic, row
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--hide-scrollbars",
 ]  # fmt: skip
 LOOK = """<script>addEventListener("load", () => {
   const page = document.documentElement, frame = document.createElement("pre");
   const images = [...document.images].map(each => each.complete && each.naturalWidth > 0);
   const tables = [...document.querySelectorAll("table")].map(each => each.rows.length);
   const boxes = [...document.querySelectorAll(".scroll")].map(each => each.scrollWidth > each.clientWidth);
-  const told = {width: innerWidth, needed: page.scrollWidth, images, tables, boxes};
-  frame.id = "looked"; frame.textContent = JSON.stringify(told); document.body.append(frame);
+  const found = {width: innerWidth, needed: page.scrollWidth, images, tables, boxes};
+  frame.id = "looked"; frame.textContent = JSON.stringify(found); document.body.append(frame);
 })</script>"""
 
 pytestmark = pytest.mark.skipif(
@@ -43,7 +44,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def browse(folder: Path, page: str, *options: str) -> str:
-    """What the browser prints about the page."""
+    """The standard output of the browser for the page."""
     (folder / "page.html").write_text(page)
     command = [
         str(BROWSER),
@@ -58,19 +59,18 @@ def browse(folder: Path, page: str, *options: str) -> str:
 
 
 def looked(folder: Path, page: str, width: int) -> dict[str, Any]:
-    """What a script in a copy of the page, in a frame `width` pixels wide, finds in it."""
+    """The result of the script LOOK in a copy of the page, in a frame `width` pixels wide."""
     copy = re.sub(r"<meta http-equiv[^>]*>", "", page).replace("</body>", f"{LOOK}</body>")
     (folder / "copy.html").write_text(copy)
-    # a window has a least width, a frame has not
-    tell = "onload='document.body.append(this.contentDocument.getElementById(\"looked\").cloneNode(true))'"
-    frame = (
-        f"<body style='margin:0'><iframe src=copy.html style='width:{width}px;height:900px;border:0' {tell}></iframe>"
-    )
+    # a window has a minimum width, a frame has none
+    copy_result = "onload='document.body.append(this.contentDocument.getElementById(\"looked\").cloneNode(true))'"
+    style = f"style='width:{width}px;height:900px;border:0'"
+    frame = f"<body style='margin:0'><iframe src=copy.html {style} {copy_result}></iframe>"
     dom = browse(folder, frame, "--allow-file-access-from-files", "--window-size=1600,1000", "--dump-dom")
     found = re.search(r'<pre id="looked">(.*?)</pre>', dom)
     assert found is not None, dom[-2000:]
-    told: dict[str, Any] = json.loads(html.unescape(found[1]))
-    return told
+    measured: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return measured
 
 
 @pytest.mark.parametrize("width", [390, 1280])

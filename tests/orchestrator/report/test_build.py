@@ -7,7 +7,7 @@ from orchestrator.report.model import Report
 from orchestrator.states import ExperimentState, Reason
 from orchestrator.store import Store
 from tests.orchestrator.builders import claimed, epoch_row, node, planned, small, submitted
-from tests.orchestrator.report.builders import HASH, REALISTIC, judged, realistic, row, trained
+from tests.orchestrator.report.builders import HASH, REALISTIC, evaluated, realistic, row, trained
 
 
 def built(store: Store, *experiments: str) -> Report:
@@ -48,12 +48,12 @@ def test_a_failed_experiment_says_what_failed(store: Store) -> None:
     message = "Traceback\n  somewhere\nDiverged: the loss is not finite"
     store.fail_node(claimed(store, node(plan, "seal", 1).key, experiment), Reason.DIVERGED, message)
     store.move(experiment, ExperimentState.FAILED, reason=Reason.DIVERGED, message="1 of 5 nodes failed")
-    told = built(store, experiment).notices
-    assert told[1] == "small FAILED (DIVERGED): 1 of 5 nodes failed. What was not measured is shown as –."
-    assert told[2] == "small: seal, seed 0, generation 1 (generation): DIVERGED: Diverged: the loss is not finite"
+    notices = built(store, experiment).notices
+    assert notices[1] == "small FAILED (DIVERGED): 1 of 5 nodes failed. What was not measured is shown as –."
+    assert notices[2] == "small: seal, seed 0, generation 1 (generation): DIVERGED: Diverged: the loss is not finite"
 
 
-def test_what_evaluators_say_stands_below_their_table_once(whole: Report) -> None:
+def test_notes_of_evaluators_are_shown_below_their_table_once(whole: Report) -> None:
     notes = {table.name: table.footnotes for table in whole.tables}
     assert notes["few-shot"].count("few-shot: reduced run: 40 of the protocol's 600 episodes") == 1
     assert sum("test-selected" in note for note in notes["linear-probe"]) == 1
@@ -63,16 +63,16 @@ def test_what_evaluators_say_stands_below_their_table_once(whole: Report) -> Non
 
 
 def test_a_preset_with_other_settings_says_which(store: Store) -> None:
-    """Seeds, name and resources are no setting of the networks."""
+    """Seeds, name and resources are not settings of the networks."""
     raw = presets.known()["digits/table-2"].expanded()
     values = [[1.0] * len(raw["tables"][0]["columns"])] * len(raw["tables"][0]["rows"])
     raw["tables"] = [raw["tables"][0] | {"published": values, "source": "Table 2"}]
     same = submitted(store, raw | {"name": "same", "seeds": [0]})
     assert not [notice for notice in built(store, same).notices if "Made from" in notice]
     changed = {"train": raw["train"] | {"epochs": 2}, "model": {"name": "resnet-digits", "width": 4}}
-    told = built(store, submitted(store, raw | {"name": "other", "seeds": [0]} | changed)).notices
+    notices = built(store, submitted(store, raw | {"name": "other", "seeds": [0]} | changed)).notices
     made = f"Made from {raw['preset']} with other model, train.epochs: the printed values are not of this setting."
-    assert made in told
+    assert made in notices
 
 
 def test_notes_of_the_spec_are_kept(store: Store) -> None:
@@ -88,7 +88,7 @@ def test_notes_of_the_spec_are_kept(store: Store) -> None:
 
 
 def test_shared_generations_say_where_they_were_trained(store: Store) -> None:
-    """Generation 0 of LLF and SEAL is Normal's; a second experiment finds it all made."""
+    """LLF and SEAL share generation 0 with Normal, and a second experiment shares every generation."""
     experiment = realistic(store)
     found = built(store, experiment).provenance.generations
     assert len(found) == 3 * 3 * 4
@@ -113,7 +113,7 @@ def test_settings_are_those_that_were_resolved(whole: Report) -> None:
     assert settings["normal"]["train.momentum"] == 0.9
 
 
-def test_a_warning_of_training_is_told_once_with_how_often_it_came(store: Store) -> None:
+def test_a_warning_of_training_is_shown_once_with_its_number_of_repetitions(store: Store) -> None:
     experiment, plan = submitted(store), planned(small())
     for epoch in range(3):
         warning = f"no forgetting happened: 98.{epoch}%"
@@ -122,7 +122,7 @@ def test_a_warning_of_training_is_told_once_with_how_often_it_came(store: Store)
 
 
 def test_what_was_posted_under_other_code_still_has_a_report(store: Store) -> None:
-    """The package that a method came with may be gone."""
+    """The package of a method may be no longer installed."""
     raw = small()
     document = {**raw, "seeds": [0], "tables": None}
     document["data"] = {"name": "digits-noisy", "of_earlier_code": True}
@@ -131,6 +131,6 @@ def test_what_was_posted_under_other_code_still_has_a_report(store: Store) -> No
         {"name": "seal", "method": {"name": "gone-too"}},
     ]
     experiment, _ = store.submit("old", document, planned(raw))
-    judged(store, experiment, node(planned(raw), "seal", 1, "evaluation"), {"top1": 0.5})
+    evaluated(store, experiment, node(planned(raw), "seal", 1, "evaluation"), {"top1": 0.5})
     (table,) = built(store, experiment).tables
     assert [cell.value for (cell,) in table.cells] == [None, 50]

@@ -9,7 +9,7 @@ from orchestrator.report.lines import MOST_LINES, MOST_POINTS, MOST_STARTS, comm
 from orchestrator.report.model import Figure, Panel, Series
 from orchestrator.store import Store
 from tests.orchestrator.builders import node, planned, small, submitted
-from tests.orchestrator.report.builders import FEW, judged, realistic, row, scored, trained
+from tests.orchestrator.report.builders import FEW, evaluated, realistic, row, scored, trained
 
 PLAN = planned(small())
 SVG = "{http://www.w3.org/2000/svg}"
@@ -20,7 +20,7 @@ def figures(store: Store, *experiments: str) -> dict[str, Figure]:
 
 
 def lines(figure: Figure) -> dict[str, Series]:
-    """Of a figure of one panel."""
+    """The lines of a figure of one panel by their label."""
     (panel,) = figure.panels
     return {line.label: line for line in panel.series}
 
@@ -32,7 +32,7 @@ def test_a_figure_is_there_only_where_its_numbers_are(store: Store) -> None:
 
 
 def test_accuracy_is_drawn_over_the_epochs_of_all_generations(store: Store) -> None:
-    """Generations of three epochs; SEAL forgets in the first of its own."""
+    """Generations have three epochs; SEAL forgets in the first one of generation 1."""
     experiment = submitted(store)
     trained(store, experiment, node(PLAN, "normal", 0), [0.25, 0.5, 0.75])
     trained(store, experiment, node(PLAN, "seal", 1), [0.125, 0.5, 1.0], forgetting=1)
@@ -69,21 +69,21 @@ def test_a_line_ends_where_a_seed_that_has_begun_has_no_more(store: Store) -> No
 
 
 def test_layers_and_shots_are_drawn_of_generations_that_all_begun_seeds_have(store: Store) -> None:
-    """Generation 0 has two seeds, generation 1 one of them."""
+    """Generation 0 has two seeds, generation 1 only one of them."""
     asked = [{"name": "prediction-depth"}, FEW | {"shots": [5]}]
     raw = small(seeds=[0, 1], evaluations=[{"evaluator": each, "on": ["every"]} for each in asked])
     experiment, plan = submitted(store, raw), planned(raw)
     for each in plan.nodes.values():
         if each.evaluator is not None and (each.generation, each.seed) != (1, 1):
             few = each.evaluator["name"] == "few-shot"
-            judged(store, experiment, each, {"5shot/acc": 0.5} if few else {"fc/knn_acc": 0.5})
+            evaluated(store, experiment, each, {"5shot/acc": 0.5} if few else {"fc/knn_acc": 0.5})
     found = figures(store, experiment)
     assert list(found) == ["layers", "shots"]
     assert [list(lines(figure)) for figure in found.values()] == [["generation 0"]] * 2
 
 
-def test_phases_of_arms_with_other_epochs_are_told_and_not_shaded(store: Store) -> None:
-    """Generation 1 begins after three epochs of the one and four of the other."""
+def test_phases_of_arms_with_other_epochs_are_described_and_not_shaded(store: Store) -> None:
+    """Generation 1 begins after three epochs of one arm and after four of the other."""
     arms = [
         {"name": "seal", "method": {"name": "seal"}},
         {"name": "long", "method": {"name": "seal"}, "train": {"epochs": 4}},
@@ -104,7 +104,7 @@ def test_marks_are_common_where_they_are_equal_up_to_the_end_of_each_arm() -> No
     assert common([({4}, 6), ({5}, 6)]) is None
 
 
-def test_more_starts_than_can_be_told_apart_are_neither_drawn_nor_told(store: Store) -> None:
+def test_more_starts_than_can_be_distinguished_are_neither_drawn_nor_mentioned(store: Store) -> None:
     arms = [{"name": "normal", "method": {"name": "normal"}}]
     raw = small(arms=arms, train={"generations": MOST_STARTS + 2, "epochs": 1, "batch_size": 16}, evaluations=[])
     experiment, plan = submitted(store, raw), planned(raw)
@@ -133,7 +133,7 @@ def test_eigenvalues_are_pooled_into_shares_of_a_hundred(store: Store) -> None:
     raw = small(evaluations=[{"evaluator": {"name": "hessian-spectrum", "examples": 32}}])
     experiment, plan = submitted(store, raw), planned(raw)
     values = [-1.0, 0.0, 1.0, 47.0]
-    judged(store, experiment, node(plan, "seal", 1, "evaluation"), {"max": 47.0}, {"eigenvalues": values})
+    evaluated(store, experiment, node(plan, "seal", 1, "evaluation"), {"max": 47.0}, {"eigenvalues": values})
     figure = figures(store, experiment)["spectrum"]
     line = lines(figure)["seal"]
     assert sum(each or 0 for each in line.y) == pytest.approx(100)
@@ -144,7 +144,7 @@ def test_a_density_keeps_the_points_where_both_numbers_are(store: Store) -> None
     raw = small(evaluations=[{"evaluator": {"name": "hessian-spectrum", "examples": 32}}])
     experiment, plan = submitted(store, raw), planned(raw)
     curves = {"density/grid": [0.0, 1.0, 2.0, math.nan], "density/values": [1.0, math.nan, 0.5, 0.25]}
-    judged(store, experiment, node(plan, "seal", 1, "evaluation"), {"max": 47.0}, curves)
+    evaluated(store, experiment, node(plan, "seal", 1, "evaluation"), {"max": 47.0}, curves)
     figure = figures(store, experiment)["density"]
     assert (lines(figure)["seal"].x, lines(figure)["seal"].y) == ((0, 2), (1, 0.5))
     assert svg.svg(figure).startswith("<svg")
@@ -158,7 +158,7 @@ def test_shots_have_a_panel_for_each_data_set(store: Store) -> None:
     ]
 
 
-def test_lines_of_several_experiments_are_told_apart(store: Store) -> None:
+def test_lines_of_several_experiments_are_distinguished_by_name(store: Store) -> None:
     first = submitted(store)
     trained(store, first, node(PLAN, "normal", 0), [0.25])
     second = submitted(store, small(name="again"))
@@ -167,7 +167,7 @@ def test_lines_of_several_experiments_are_told_apart(store: Store) -> None:
     ]
 
 
-def test_of_more_lines_than_can_be_told_apart_the_first_are_drawn(store: Store) -> None:
+def test_the_first_lines_are_drawn_of_more_than_can_be_distinguished(store: Store) -> None:
     methods = [{"name": "seal", "ascent_scale": 0.01 * (index + 1)} for index in range(MOST_LINES + 1)]
     raw = small(arms=[{"name": f"a{index:02}", "method": method} for index, method in enumerate(methods)])
     experiment = submitted(store, raw)
@@ -184,9 +184,9 @@ def test_arms_without_numbers_do_not_count_among_those_left_out(store: Store) ->
     experiment, plan = submitted(store, raw), planned(raw)
     *most, last = [each for each in plan.nodes.values() if each.kind == "evaluation"]
     for each in most:
-        judged(store, experiment, each, {"fc/knn_acc": 0.5})
+        evaluated(store, experiment, each, {"fc/knn_acc": 0.5})
     assert "The first" not in "".join(figure.caption for figure in figures(store, experiment).values())
-    judged(store, experiment, last, {"fc/knn_acc": 0.5})
+    evaluated(store, experiment, last, {"fc/knn_acc": 0.5})
     found = figures(store, experiment)
     assert "The first 12 of 13 arms are drawn." in found["layers"].caption
     assert "The first 12 of 13 arms have a panel." in found["layers-by-generation"].caption
@@ -215,8 +215,8 @@ def test_names_are_never_read_as_mathematics() -> None:
     assert not [each for each in root.iter() if each.tag == f"{SVG}script"]
 
 
-def test_wide_intervals_are_cut_so_that_lines_can_be_told_apart() -> None:
-    """Means from 70 to 90, an interval far below and above: half their span is left on either side, within 0 and 100."""
+def test_wide_intervals_are_cut_so_that_lines_can_be_distinguished() -> None:
+    """Means go from 70 to 90, an interval far beyond: half their span is shown on either side, within 0 and 100."""
     wide = [Series("wide", (0.0, 1.0), (70.0, 90.0), (-60.0, 85.0), (200.0, 95.0))]
     low, high = limits_of(wide)
     assert [low, high] == pytest.approx([60 - 0.05 * 40, 100])

@@ -1,4 +1,4 @@
-"""Each format of one report, and names that try to be more than names."""
+"""Each format of one report, and hostile names, which every format must show as text."""
 
 import csv
 import io
@@ -40,13 +40,13 @@ TABLE = {
 
 @pytest.fixture
 def small_report(store: Store) -> Report:
-    """Two arms and two seeds; the third row was not measured."""
+    """A report of two arms and two seeds, whose third row was not measured."""
     return report.build(store, [row(store, scored(store, VALUES, tables=[TABLE]))])
 
 
 @pytest.fixture
 def hostile(store: Store) -> Report:
-    """Whatever a user may write freely, written to do harm."""
+    """A report in which every text that a user chooses contains markup of all formats."""
     axes = {"rows": [{"label": HOSTILE[:100], "arm": arm} for arm in ("normal", "seal")]}
     axes["columns"] = [{"label": HOSTILE[-100:], "evaluator": "accuracy", "metric": "top1"}]
     table = (
@@ -58,7 +58,7 @@ def hostile(store: Store) -> Report:
 
 
 class Reader(HTMLParser):
-    """The elements of a page, and the texts of its tables by row."""
+    """Collects the elements of a page, and the texts of its tables by row."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ def test_html_has_the_table_with_its_marks(small_report: Report) -> None:
     ]
     assert {attributes["scope"] for attributes in found.named("th")} == {"row", "col"}
     assert len(found.named("caption")) == len(found.named("table"))
-    assert {"aria-hidden": "true"} in found.named("span")  # the dash is for the eye, the words for the ear
+    assert {"aria-hidden": "true"} in found.named("span")  # a screen reader skips the dash and reads the words
 
 
 def test_html_needs_nothing_but_itself(store: Store) -> None:
@@ -138,7 +138,7 @@ def test_markdown_has_the_table_with_its_marks(small_report: Report) -> None:
 
 
 def test_hostile_names_are_text_in_markdown(hostile: Report) -> None:
-    """Every line of the table has its two cells, and no markup is left in them."""
+    """Every line of the table has two cells without markup."""
     lines = FORMATS["markdown"].render(hostile).splitlines()
     assert "<script" not in "\n".join(lines)
     table = [line for line in lines if line.startswith(r"| \=HYPERLINK")]
@@ -241,7 +241,7 @@ def test_what_is_kept_of_a_report_fits_together(store: Store) -> None:
     }
 
 
-def test_a_note_is_told_once_and_then_named_by_its_number(store: Store) -> None:
+def test_a_note_is_printed_once_and_then_cited_by_its_number(store: Store) -> None:
     first = TABLE | {"name": "first", "notes": ["of the first", "of both `x`"]}
     second = TABLE | {"name": "second", "notes": ["of both `x`", "of the second"]}
     built = report.build(store, [row(store, scored(store, VALUES, tables=[first, second]))])

@@ -5,7 +5,7 @@ from orchestrator.report.source import Source
 from orchestrator.spec.tables import Cell
 from orchestrator.store import Store
 from tests.orchestrator.builders import planned, small, submitted
-from tests.orchestrator.report.builders import FEW, judged, realistic, row, scored
+from tests.orchestrator.report.builders import FEW, evaluated, realistic, row, scored
 
 ONE_TABLE: dict[str, Any] = {
     "name": "accuracies",
@@ -20,7 +20,7 @@ OTHER_DATA = {"name": "digits-noisy", "train_per_class": 5}
 
 
 def shape(store: Store, *experiments: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Rows and columns of each table by its name."""
+    """The rows and columns of each table by its name."""
     built = report.build(store, [row(store, each) for each in experiments])
     return {table.name: (table.rows, table.columns) for table in built.tables}
 
@@ -32,7 +32,7 @@ def test_without_tables_there_is_one_for_each_evaluator(store: Store) -> None:
     probes = tuple(f"digits-{data} {acc} (%)" for data in ("inverted", "edges") for acc in ("acc", "acc_heldout"))
     assert shape(store, realistic(store)) == {
         "accuracy": (rows, ("top1 (%)",)),
-        "linear-probe": (rows[1:], probes),  # judged after the last generation alone
+        "linear-probe": (rows[1:], probes),  # evaluated after the last generation only
         "few-shot": (rows, shots),
         "hessian-spectrum": (rows, ("max", "negative_share (%)")),
         "prediction-depth": (rows, (*layers, "mean_depth")),
@@ -48,7 +48,7 @@ def test_the_accuracy_while_training_stands_in_for_the_evaluator(store: Store) -
     }
 
 
-def test_the_accuracy_while_training_stands_where_an_arms_last_generation_is_not_judged(store: Store) -> None:
+def test_the_accuracy_while_training_stands_where_an_arms_last_generation_is_not_evaluated(store: Store) -> None:
     first = realistic(store, evaluations=[{"evaluator": {"name": "accuracy"}, "on": ["first"]}])
     assert list(shape(store, first)) == ["training", "accuracy"]
     one = [{"evaluator": {"name": "accuracy"}, "arms": ["seal"]}]
@@ -56,7 +56,7 @@ def test_the_accuracy_while_training_stands_where_an_arms_last_generation_is_not
 
 
 def test_a_score_whose_last_generation_is_earlier_has_its_own_row(store: Store) -> None:
-    """Digits with edges are judged after generation 2, inverted digits after generation 1."""
+    """Digits with edges are evaluated after generation 2, inverted digits after generation 1."""
     few = [(["digits-edges"], ["last"]), (["digits-inverted"], [1])]
     raw = small(
         arms=[{"name": "normal", "method": {"name": "normal"}}],
@@ -66,7 +66,7 @@ def test_a_score_whose_last_generation_is_earlier_has_its_own_row(store: Store) 
     experiment, plan = submitted(store, raw), planned(raw)
     for each in plan.nodes.values():
         if each.kind == "evaluation":
-            judged(store, experiment, each, {"5shot/acc": each.generation / 4})
+            evaluated(store, experiment, each, {"5shot/acc": each.generation / 4})
     built = report.build(store, [row(store, experiment)])
     assert built.tables[0].rows == ("normal, generation 1", "normal")
     assert [[cell.value for cell in cells] for cells in built.tables[0].cells] == [[None, 25], [50, None]]
@@ -83,7 +83,7 @@ def test_arms_that_do_not_share_generation_0_have_each_their_own(store: Store) -
     experiment = submitted(store, raw)
     for node in planned(raw).nodes.values():
         if node.kind == "evaluation":
-            judged(store, experiment, node, {"top1": 0.5})
+            evaluated(store, experiment, node, {"top1": 0.5})
     rows, _ = shape(store, experiment)["accuracy"]
     assert rows == ("generation 0 of normal, seal", "generation 0 of few", "normal", "seal", "few")
 
@@ -104,13 +104,13 @@ def test_rows_keep_their_names_where_only_one_experiment_has_them(store: Store) 
     assert shape(store, first, second) == {"accuracy": (("normal", "first/seal", "llf", "second/seal"), ("top1 (%)",))}
 
 
-def test_experiments_of_one_name_are_told_apart_by_id(store: Store) -> None:
+def test_experiments_of_one_name_are_distinguished_by_id(store: Store) -> None:
     first, second = scored(store, BOTH), scored(store, BOTH, data=OTHER_DATA)
     rows, _ = shape(store, first, second)["accuracy"]
     assert rows == (f"{first}/normal", f"{first}/seal", f"{second}/normal", f"{second}/seal")
 
 
-def test_tables_with_other_columns_stand_by_themselves(store: Store) -> None:
+def test_tables_with_other_columns_are_not_joined(store: Store) -> None:
     columns = [{"label": "loss", "evaluator": "accuracy", "metric": "loss"}]
     first = scored(store, BOTH, name="first", tables=[ONE_TABLE])
     second = scored(store, BOTH, name="second", data=OTHER_DATA, tables=[ONE_TABLE | {"columns": columns}])
@@ -125,7 +125,7 @@ def test_a_data_set_is_found_by_how_its_label_begins(store: Store) -> None:
         if node.kind == "evaluation":
             relabelled = {"normal": "eurosat.partial", "seal": "eurosatellite"}[node.arm]
             object.__setattr__(node, "target_label", relabelled)
-            judged(store, experiment, node, {"5shot/acc": 0.5})
+            evaluated(store, experiment, node, {"5shot/acc": 0.5})
     source = Source(store, row(store, experiment), "small")
 
     def found(arm: str, dataset: str) -> str | None:

@@ -22,6 +22,11 @@ def test_one_value_has_no_interval() -> None:
     assert mean([0.5]) == Mean(0.5, 1)
 
 
+def test_a_scaled_mean_has_its_interval_scaled_too() -> None:
+    assert Mean(0.5, 3, 0.25, 0.75).scaled(100) == Mean(50, 3, 25, 75)
+    assert Mean(0.5, 1).scaled(100) == Mean(50, 1)
+
+
 @given(values)
 def test_the_interval_is_that_of_scipy(given: list[float]) -> None:
     found = mean(given)
@@ -42,7 +47,7 @@ def test_the_difference_is_that_of_scipys_paired_t_test(pairs: list[tuple[float,
 
 
 def test_pairing_removes_what_the_seeds_have_in_common() -> None:
-    """Seeds differ by 10, the two always by 1: unpaired nothing could be told."""
+    """Seeds differ by 10, the two always by 1: an unpaired test would find no difference."""
     found = difference([11.0, 21.0, 31.0], [10.0, 20.0, 30.0])
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
 

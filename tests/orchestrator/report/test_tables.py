@@ -9,17 +9,17 @@ from orchestrator.report.model import Cell, Table
 from orchestrator.store import Store
 from orchestrator.store.records import ResultRow
 from tests.orchestrator.builders import Clock, node, planned, small, submitted
-from tests.orchestrator.report.builders import FEW, judged, row, scored
+from tests.orchestrator.report.builders import FEW, evaluated, row, scored
 
 
 def table(store: Store, *experiments: str) -> Table:
-    """The only table of a report."""
+    """The only table of the report of `experiments`."""
     (found,) = report.build(store, [row(store, each) for each in experiments]).tables
     return found
 
 
 def cells(table: Table) -> dict[str, Cell]:
-    """By row, of a table of one column."""
+    """The cells of a table of one column by their row."""
     return {label: cell for label, (cell,) in zip(table.rows, table.cells, strict=True)}
 
 
@@ -59,7 +59,7 @@ def test_one_seed_has_no_interval_and_the_table_says_so_once(store: Store) -> No
     assert best(found) == []
 
 
-def test_one_seed_is_not_said_of_cells_with_more(store: Store) -> None:
+def test_one_seed_is_not_claimed_of_cells_with_more(store: Store) -> None:
     values = seeds(normal=(0.5,), llf=(0.6,), seal=(0.7, 0.72))
     reading = " ".join(table(store, scored(store, values)).reading)
     assert "One seed, without an interval over seeds, where no n is given; else mean over n seeds" in reading
@@ -98,7 +98,7 @@ def test_generation_and_data_of_a_cell_are_what_row_and_column_say(store: Store)
     for each in plan.nodes.values():
         if each.kind == "evaluation" and each.evaluator is not None:
             few = each.evaluator["name"] == "few-shot"
-            judged(
+            evaluated(
                 store,
                 experiment,
                 each,
@@ -122,7 +122,7 @@ def test_published_values_stand_beside_ours_with_the_difference(store: Store) ->
 
 
 def test_the_best_is_marked_where_the_paired_difference_excludes_zero(store: Store) -> None:
-    """The seeds differ by 10 points and the arms by 1 to 1.2: only pairing can tell."""
+    """The seeds differ by 10 points and the arms by 1 to 1.2: only pairing shows the difference."""
     values = seeds(normal=(0.50, 0.60, 0.70), seal=(0.51, 0.612, 0.711))
     assert best(table(store, scored(store, values))) == [("seal", "top1 (%)")]
 
@@ -167,7 +167,7 @@ def test_a_lower_loss_is_better_and_a_largest_eigenvalue_is_neither(store: Store
     for each in planned(raw).nodes.values():
         if each.kind == "evaluation":
             at = (each.arm == "seal") * (0.1 + each.seed / 500) + each.seed / 1000
-            judged(store, experiment, each, {"top1": 0.5 + at, "loss": 1 + at, "ece": 0.2 + at, "max": 9 + at})
+            evaluated(store, experiment, each, {"top1": 0.5 + at, "loss": 1 + at, "ece": 0.2 + at, "max": 9 + at})
     assert sorted(best(table(store, experiment))) == [("normal", "ece"), ("normal", "loss"), ("seal", "top1")]
 
 
@@ -196,10 +196,10 @@ def test_scores_under_other_settings_are_not_compared(store: Store) -> None:
     experiment = submitted(store, raw)
     for each in planned(raw).nodes.values():
         if each.kind == "evaluation":
-            judged(store, experiment, each, {"acc": 0.5 + (each.arm == "seal") / 4})
+            evaluated(store, experiment, each, {"acc": 0.5 + (each.arm == "seal") / 4})
     found = table(store, experiment)
     assert best(found) == []
-    assert any("other settings" in note for note in found.reading)
+    assert any("evaluated under different settings" in note for note in found.reading)
     assert any("10 training images per class" in note for note in found.footnotes)
 
 
@@ -211,7 +211,7 @@ def few_shot(store: Store, gains: dict[str, list[float]], digests: dict[str, str
     for arm, episodes in gains.items():
         curves = {"1shot/episodes": episodes}
         scores, digest = {"1shot/acc": sum(episodes) / 4}, {"1shot": digests[arm]}
-        judged(store, experiment, node(planned(raw), arm, 1, "evaluation"), scores, curves, digests=digest)
+        evaluated(store, experiment, node(planned(raw), arm, 1, "evaluation"), scores, curves, digests=digest)
     return table(store, experiment)
 
 
@@ -228,12 +228,12 @@ def test_other_episodes_are_not_paired(store: Store) -> None:
 
 
 def test_equal_episodes_of_other_seeds_are_not_paired(store: Store) -> None:
-    """Normal was judged with seed 0 alone and SEAL with seed 1: their networks have no seed in common."""
+    """Normal was evaluated with seed 0 only and SEAL with seed 1: their networks have no seed in common."""
     raw = small(evaluations=[{"evaluator": FEW | {"shots": [1], "episodes": 4}}], seeds=[0, 1])
     experiment = submitted(store, raw)
     for arm, seed, episodes in (("normal", 0, [0.2, 0.4, 0.6, 0.8]), ("seal", 1, [0.3, 0.5, 0.72, 0.9])):
         curves, scores = {"1shot/episodes": episodes}, {"1shot/acc": sum(episodes) / 4}
-        judged(
+        evaluated(
             store, experiment, node(planned(raw), arm, 1, "evaluation", seed), scores, curves, digests={"1shot": "a"}
         )
     assert best(table(store, experiment)) == []
@@ -244,20 +244,20 @@ def test_equal_episodes_whose_difference_includes_zero_mark_nothing(store: Store
     assert best(few_shot(store, episodes, {"normal": "a", "seal": "a"})) == []
 
 
-def test_a_score_under_two_settings_shows_the_first_of_the_spec_and_says_so(store: Store) -> None:
+def test_a_score_under_two_settings_shows_the_first_of_the_spec_with_a_note(store: Store) -> None:
     settings = [FEW | {"shots": [1], "episodes": 4, "lr": lr} for lr in (0.5, 0.1)]
     raw = small(evaluations=[{"evaluator": each} for each in settings])
     experiment = submitted(store, raw)
     for each in reversed(planned(raw).nodes.values()):
         if each.kind == "evaluation" and each.evaluator is not None:
-            judged(store, experiment, each, {"1shot/acc": each.evaluator.get("lr", 0.0)})
+            evaluated(store, experiment, each, {"1shot/acc": each.evaluator.get("lr", 0.0)})
     found = table(store, experiment)
     assert {cell.value for cell in cells(found).values()} == {50}
     assert any("under 2 settings" in note for note in found.reading)
 
 
 class Counting(Store):
-    """A database that counts how often results are asked of it."""
+    """A database that counts the queries for results."""
 
     asked = 0
 
