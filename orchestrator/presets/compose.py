@@ -1,4 +1,4 @@
-"""One spec of several: arms merged by name, each once, and evaluations of equal settings made one."""
+"""Composes one spec from several: arms are merged by name, and evaluations with equal settings become one."""
 
 import json
 from collections.abc import Mapping
@@ -7,21 +7,22 @@ from typing import Any
 Spec = dict[str, Any]
 _PARTS = ("data", "model", "train")
 _OF_DATA = ("lr", "schedule")
-"""Of a recipe, what a named one would decide for the paper's data alone."""
+"""The fields of `train` that a named recipe sets for the paper's data only."""
 
 
 def composed(parts: Mapping[str, Spec]) -> Spec:
-    """The spec that asks for all that `parts`, by name of the preset, ask for. Its own data, model and recipe are the first's.
+    """The spec that asks for everything that `parts`, specs by the name of their preset, ask for.
 
-    An arm of a part that has others carries them itself, of the recipe what differs, and with data of its own always the
-    learning rate and the schedule: another named recipe of the whole then says nothing of them. Raises ValueError where two
-    parts use one name for arms with different settings.
+    Its data, model and recipe are those of the first part. An arm of another part carries its own data and model where
+    they differ, and the fields of its recipe that differ. An arm with its own data always carries the learning rate and
+    schedule too, so that a named recipe for the whole spec does not change them. Raises ValueError where two parts have
+    arms of one name with different settings, or where a recipe lacks a field that the first part's has.
     """
     first = next(iter(parts.values()))
     common = {part: first[part] for part in _PARTS}
     arms: dict[str, Spec] = {}
     owner: dict[str, str] = {}
-    judged: dict[str, dict[str, set[int]]] = {}
+    evaluated: dict[str, dict[str, set[int]]] = {}
     tables: list[Any] = []
     for name, spec in parts.items():
         for arm in spec["arms"]:
@@ -31,20 +32,20 @@ def composed(parts: Mapping[str, Spec]) -> Spec:
             if there != written:
                 differing = [key for key in there | written if there.get(key) != written.get(key)]
                 raise ValueError(
-                    f"{owner[arm['name']]} and {name} both have an arm {arm['name']!r}, with different {', '.join(differing)}: "
-                    "give one of them another name"
+                    f"{owner[arm['name']]} and {name} both have an arm {arm['name']!r}, "
+                    f"with different {', '.join(differing)}: give one of them another name"
                 )
         for evaluation in spec["evaluations"]:
-            found = judged.setdefault(json.dumps(evaluation["evaluator"]), {})
+            found = evaluated.setdefault(json.dumps(evaluation["evaluator"]), {})
             for arm_name in evaluation["arms"]:
                 found.setdefault(arm_name, set()).update(evaluation["on"])
         tables += spec["tables"]
-    evaluations = [each for text, found in judged.items() for each in _evaluations(json.loads(text), found)]
+    evaluations = [each for text, found in evaluated.items() for each in _evaluations(json.loads(text), found)]
     return common | {"arms": list(arms.values()), "evaluations": evaluations, "tables": tables}
 
 
 def _written(spec: Spec, arm: Spec, common: Spec, name: str) -> Spec:
-    """`arm` of the preset `name` as it is written below `common`: with what it has of its own there."""
+    """`arm` of the preset `name` as a spec with the settings `common` states it: with what differs from them."""
     own: Spec = {}
     for part in ("data", "model"):
         if (wanted := arm.get(part, spec[part])) != common[part]:
@@ -60,9 +61,9 @@ def _written(spec: Spec, arm: Spec, common: Spec, name: str) -> Spec:
     return {key: value for key, value in arm.items() if key not in _PARTS} | own
 
 
-def _evaluations(evaluator: Spec, judged: dict[str, set[int]]) -> list[Spec]:
-    """One for each set of generations that some arms have in common."""
+def _evaluations(evaluator: Spec, evaluated: dict[str, set[int]]) -> list[Spec]:
+    """One evaluation for each distinct set of generations in `evaluated`, with the arms that have this set."""
     arms: dict[tuple[int, ...], list[str]] = {}
-    for arm, generations in judged.items():
+    for arm, generations in evaluated.items():
         arms.setdefault(tuple(sorted(generations)), []).append(arm)
     return [{"evaluator": evaluator, "arms": names, "on": list(generations)} for generations, names in arms.items()]

@@ -1,6 +1,7 @@
-"""The paper's presets in small, on the built-in digits: the same arms, rows and columns, in minutes instead of GPU weeks.
+"""Twins: small versions of the paper's presets on the built-in digits, which take minutes instead of GPU weeks.
 
-A twin is computed from its preset, so the two cannot drift apart. It shows the mechanism; its numbers are not the paper's.
+A twin has the arms, rows and columns of its preset, from which it is computed, so the two cannot diverge. It shows the
+mechanism; its numbers are not the paper's.
 """
 
 import re
@@ -10,15 +11,15 @@ from typing import Any
 Spec = dict[str, Any]
 
 CHANGES = 0
-"""How often what is below has changed; a twin's version is its preset's and that. Raised by hand."""
+"""The number of changes to this module, raised by hand. A twin's version is the sum of its preset's and this."""
 _DATA: dict[str, Spec] = {
     "tiny-imagenet": {"name": "digits-noisy", "train_per_class": 30, "label_noise": 0.4},
     "cifar100": {"name": "digits-noisy", "train_per_class": 30, "label_noise": 0.2},
 }
 _WIDTH = {"resnet50": 16, "resnet18": 8, "resnet110-cifar": 12, "resnet18-cifar": 8}
-"""Of the network that stands for each."""
+"""The width of the small ResNet that stands for each network of the paper."""
 _GENERATIONS = {10: {0: 0, 1: 1, 2: 1, 3: 2, 9: 3}, 11: {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 10: 5}, 2: {0: 0, 1: 1}}
-"""By the generations of a run in the paper: where each that is judged goes. The last is the last."""
+"""For each length of a run in the paper, the twin's generation for each one that the paper evaluates."""
 _TARGETS = {
     "flowers102": "digits-inverted",
     "cub200": "digits-rot90",
@@ -31,7 +32,7 @@ _TARGETS = {
     "cropdisease": "digits-5-9",
 }
 _LAYERS = {"layer1": "layer1", "layer2": "layer2", "layer3": "layer3", "layer4.1": "layer4", "fc": "fc"}
-"""The small network has one block in a stage, so nothing lies inside one."""
+"""The layers of the small network, which has one block per stage and so no layers inside a stage."""
 _SHOTS = {1: 1, 5: 5, 20: 10, 50: 20}
 _SMALLER: dict[str, Spec] = {
     "linear-probe": {"train_per_class": 10},
@@ -39,21 +40,24 @@ _SMALLER: dict[str, Spec] = {
     "hessian-spectrum": {"examples": 64},
 }
 _ADAPTING = {"episodes": 20, "epochs": 10}
-"""Few-shot episodes that train more than a head cost a hundred times as much."""
+"""The size of few-shot evaluations that train more than a head, which cost a hundred times as much."""
 _EPOCHS = 10
-"""Epochs of the paper for one of ours."""
+"""Epochs of the paper that one epoch of a twin stands for."""
 _TRAIN = {"batch_size": 32, "lr": 0.05, "evaluate_every": 4}
 _ASCENT_SCALE = 2.0
-"""S: what forgets is the sum of lr x S over the steps of an ascent: 40 steps here, 125,000 in the paper."""
+"""S of a twin. The sum of lr x S over the steps of an ascent decides how much is forgotten.
+
+An ascent has 40 steps here and 125,000 in the paper.
+"""
 _WORDS = {
     "Tiny-ImageNet": "noisy digits",
     "CIFAR-100": "less noisy digits",
     "ResNet-50": "a small ResNet (width 16)",
     "ResNet-18": "a small ResNet (width 8)",
     "ResNet-110": "a small ResNet (width 12)",
-    "CD-FSL": "other looks of the digits",
-    "five image sets": "other looks of the digits",
-    "five other image sets": "other looks of the digits",
+    "CD-FSL": "other versions of the digits",
+    "five image sets": "other versions of the digits",
+    "five other image sets": "other versions of the digits",
     " at seven layers": " by layer",
     " with 20 and 50 images": " with 10 and 20 images",
     "20 and 50 shots": "10 and 20 shots",
@@ -61,20 +65,21 @@ _WORDS = {
     " after 1, 2, 4 and 10 generations": " over generations",
 }
 _NOTES = [
-    "The preset shows the mechanism on real digits, with labels made wrong on purpose: the numbers are not the paper's, nor "
-    "evidence for them.",
-    "The preset's epochs are a tenth of the paper's, its generations 4 for 10 and 6 for 11, its S is 2 instead of 0.01 (a much "
-    "shorter ascent must step further to forget), its learning rate 0.05, and small ResNets stand for the paper's networks.",
+    "The preset shows the mechanism on real digits, some with deliberately wrong labels: the numbers are not the "
+    "paper's, nor evidence for them.",
+    "The preset's epochs are a tenth of the paper's, its generations 4 for 10 and 6 for 11, its S is 2 instead of 0.01 "
+    "(a much shorter ascent must step further to forget), its learning rate 0.05, and small ResNets stand for the "
+    "paper's networks.",
 ]
-_TRANSFER_NOTE = "The preset's targets are the same digits in another look, or half of their classes: not other images."
+_TRANSFER_NOTE = "The preset's targets are the same digits transformed, or half of their classes: not other images."
 _FEW_SHOT_NOTE = "The preset's episodes that adapt BatchNorm too are 20 of 10 epochs; the paper's are 600 of 100."
 
 
 def twin(spec: Spec, seeds: list[int]) -> Spec:
-    """The experiment on digits for the `spec` of a paper preset."""
+    """The spec on digits for the `spec` of a paper preset."""
     runs = {arm["name"]: (spec["train"] | arm.get("train", {}))["generations"] for arm in spec["arms"]}
     return {
-        "title": f"{_in_words(spec['title'])} (in small, on digits)",
+        "title": f"{_in_words(spec['title'])} (small version on digits)",
         "data": _DATA[spec["data"]["name"]],
         "model": _model(spec["model"]),
         "train": _train(spec["train"]) | _TRAIN,
@@ -90,7 +95,7 @@ def _model(model: Spec) -> Spec:
 
 
 def _train(train: Spec) -> Spec:
-    """The recipe, or what an arm has of its own of one."""
+    """The small version of a recipe, or of the fields of it that an arm states itself."""
     small = train | {field: value for field, value in _TRAIN.items() if field in train}
     if "epochs" in train:
         small["epochs"] = _epochs(train["epochs"])
@@ -158,7 +163,7 @@ def _notes(table: Spec) -> Iterator[str]:
 
 
 def _is_there(axis: Spec, generations: dict[int, int]) -> bool:
-    """Whether the twin has the generation and the layer of a row or column."""
+    """Whether the twin has the generation and the layer that a row or column fixes."""
     layer, _, score = axis.get("metric", "").rpartition("/")
     return axis.get("generation", 0) in generations and (score != "knn_acc" or layer in _LAYERS)
 
@@ -167,7 +172,7 @@ def _axis(axis: Spec, generations: dict[int, int]) -> Spec:
     label, small = re.sub(r" \(printed.*\)$", "", axis["label"]), dict(axis)
     if "generation" in axis:
         small["generation"] = generations[axis["generation"]]
-        shift = small["generation"] - axis["generation"]  # tables count from 0 or from 1
+        shift = small["generation"] - axis["generation"]  # because tables count from 0 or from 1
         label = re.sub(r"(?<=[Gn]=)\d+", lambda number: str(int(number[0]) + shift), label)
     if "arm" in axis:
         small["arm"] = _arm_name(axis["arm"])
@@ -186,7 +191,7 @@ def _with_shots(text: str) -> str:
 
 
 def _in_words(text: str) -> str:
-    """`text` about what is there instead."""
+    """`text` with the paper's data, networks and numbers replaced by those of the twin."""
     for word, instead in _WORDS.items():
         text = text.replace(word, instead)
     return _with_shots(text)
