@@ -1,4 +1,4 @@
-"""A capsule: one experiment as a document that says how to do it again and what came out, sealed with its own digest."""
+"""A capsule: a document that states how to repeat an experiment, and its results, sealed with its own digest."""
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ from orchestrator.store.records import Experiment, NodeUse
 
 FORMAT = 1
 MAX_BYTES = 8 * 1024 * 1024
-"""Of a capsule that is posted."""
+"""The largest capsule that may be posted, in bytes."""
 PACKAGES = ("relearn", "torch", "torchvision", "ray", "mlflow", "numpy")
 
 
@@ -25,7 +25,7 @@ class _Part(BaseModel):
 
 
 class Measured(_Part):
-    """One score with its 95 % interval and the number of things it averages, where they are known."""
+    """One score with its 95 % interval and the number `n` of values that it averages, where they are known."""
 
     value: float | None
     low: float | None
@@ -34,7 +34,7 @@ class Measured(_Part):
 
 
 class Done(_Part):
-    """One node and what came of it. `judged_sha256` is of the weights that its results are about."""
+    """One node and its outcome. `judged_sha256` is the digest of the weights that its results describe."""
 
     title: str
     kind: Literal["generation", "checkpoint", "evaluation"]
@@ -53,7 +53,7 @@ class Done(_Part):
 
 
 class Outcome(_Part):
-    """The experiment as a whole."""
+    """The experiment as a whole: its names, state and times."""
 
     id: str
     name: str
@@ -65,7 +65,10 @@ class Outcome(_Part):
 
 
 class Capsule(_Part):
-    """`nodes` are in plan order: seed by seed and arm by arm, generations before what judges them, each once."""
+    """A whole capsule. `sha256` is the digest of all other fields.
+
+    `nodes` are in plan order, each once: seed by seed and arm by arm, generations before their evaluations.
+    """
 
     relearn_capsule: int
     generated_at: str
@@ -95,12 +98,15 @@ def capsule_of(store: Store, experiment: Experiment, now: float) -> Capsule:
 
 
 def is_capsule(raw: object) -> bool:
-    """Whether a posted document is a capsule and not a spec."""
+    """Whether a posted document is a capsule rather than a spec."""
     return isinstance(raw, dict) and "relearn_capsule" in raw
 
 
 def opened(raw: Mapping[str, Any]) -> Capsule:
-    """The capsule that was posted, once its seal is verified. Raises InvalidSpec for one that is not as it was exported."""
+    """The posted capsule `raw`, after its seal is verified.
+
+    Raises InvalidSpec for another format, for content changed since its export, and for fields of wrong types.
+    """
     if raw.get("relearn_capsule") != FORMAT:
         message = f"this version reads capsules of format {FORMAT}, got {str(raw.get('relearn_capsule'))[:100]!r}"
         raise InvalidSpec([Problem("/relearn_capsule", "UNKNOWN_VALUE", message)])
@@ -118,14 +124,14 @@ def opened(raw: Mapping[str, Any]) -> Capsule:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that results depend on, as installed where the capsule is made."""
+    """The versions of Python and of the packages that results depend on, as installed where the capsule is made."""
     return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # run from its folder
+    except PackageNotFoundError:  # relearn may run from its source folder without being installed
         return "not installed"
 
 
@@ -169,7 +175,10 @@ def _place(use: NodeUse) -> tuple[str, int, int]:
 def _order(
     use: NodeUse, spec: Mapping[str, Any], about: Mapping[str, tuple[str, str]], details: Mapping[str, Any]
 ) -> Any:
-    """What sorts the nodes as the plan has them, and evaluations of one title by their settings: keys are of a version."""
+    """A sort key that puts nodes in plan order, and evaluations of one title in the order of their settings.
+
+    The key of a node comes last, because it changes with the version of the code.
+    """
     arms = [arm["name"] for arm in spec["arms"]]
     settings = digest({"settings": details.get(use.key, {}).get("settings")})
     row = spec["seeds"].index(use.seed), arms.index(use.arm)

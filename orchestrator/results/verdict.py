@@ -1,8 +1,8 @@
-"""Whether an experiment came out as a capsule says: two capsules in, a verdict out.
+"""Whether an experiment reproduced the results of a capsule: a verdict on two capsules.
 
 Two scores agree where they differ by no more than their joint 95 % noise: for a < b, b - a <= sqrt((high_a - a)^2 +
-(b - low_b)^2) (Newcombe, Statistics in Medicine 17, 1998, method 10). Scores without an interval have no stated noise, and go
-by a convention that the verdict names.
+(b - low_b)^2) (Newcombe, Statistics in Medicine 17, 1998, method 10). Scores without an interval have no stated noise:
+a convention that the verdict names applies to them.
 """
 
 import math
@@ -26,7 +26,10 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Compared:
-    """One score of the node `title`, there and here, and the rule that decides where the two are not equal."""
+    """One score of the node `title` in both capsules, and the rule that applies where the two are not equal.
+
+    `there` is from the given capsule, `here` from the experiment that is compared with it.
+    """
 
     title: str
     metric: str
@@ -38,20 +41,24 @@ class Compared:
 
     @property
     def equal(self) -> bool:
+        """Whether value, interval and n are the same on both sides."""
         return self.rule != MISSING and self.there == self.here
 
     @property
     def difference(self) -> float | None:
+        """The absolute difference of the two values; None where a side has none."""
         values = [score.value for score in (self.there, self.here) if score is not None and score.value is not None]
         return abs(values[0] - values[1]) if len(values) == 2 else None
 
     @property
     def inside(self) -> bool:
+        """Whether the scores agree: they are equal, or differ by no more than the rule allows."""
         return self.equal or (
             self.difference is not None and self.allowed is not None and self.difference <= self.allowed
         )
 
     def as_json(self) -> dict[str, Any]:
+        """The comparison as the verdict shows it."""
         scores = {name: score and score.model_dump() for name, score in (("there", self.there), ("here", self.here))}
         return {
             "node": self.title,
@@ -66,8 +73,8 @@ class Compared:
 def verdict(there: Capsule, here: Capsule) -> dict[str, Any]:
     """How the experiment of capsule `here` compares with capsule `there`.
 
-    `verdict` is `same` (every weight and every score equal in every bit), `same within noise`, `differs at node X` (the first
-    in plan order with a score that is outside or missing) or `not finished`.
+    The answer's `verdict` is `same` (all weights and scores are equal bit for bit), `same within noise`,
+    `differs at node X` (the first in plan order with a score that is outside or missing), or `not finished`.
     """
     same_keys = {node.key for node in there.nodes} == {node.key for node in here.nodes}
     pairs = list(_pairs(there, here, same_keys))
@@ -106,7 +113,7 @@ def verdict(there: Capsule, here: Capsule) -> dict[str, Any]:
 
 
 def _pairs(there: Capsule, here: Capsule, same_keys: bool) -> Iterator[tuple[Done, Done | None]]:
-    """Every node of `there` with the same one of `here`: by key, or by title and place where the keys are others."""
+    """Yields every node of `there` with its counterpart in `here`, found by key if `same_keys`, else by title."""
     mine = dict(_named(here, same_keys))
     for name, node in _named(there, same_keys):
         yield node, mine.get(name)
@@ -138,15 +145,17 @@ def _rule(there: Measured, here: Measured | None, same_weights: bool) -> tuple[s
     above = None if low.high is None else low.high - a
     below = None if high.low is None else b - high.low
     halves = [half for half in (above, below) if half is not None]
-    if halves:  # where only one has an interval, the other's noise is taken to be as large
+    if halves:  # where only one has an interval, the other's noise is assumed to be as large
         return INTERVAL, math.hypot(halves[0], halves[-1])
     largest = max(abs(a), abs(b))
     return (SAME_WEIGHTS, 1e-3 * largest) if same_weights else (OTHER_WEIGHTS, largest / 2)
 
 
 def _counts(both: list[tuple[Done, Done]], experiment: str) -> dict[str, int]:
-    """How many nodes there are on both sides, how many of them this experiment made anew, and how many were there before;
-    `same_work` of the latter are the very ones that the capsule describes."""
+    """The number of nodes on both sides, of those that this experiment made anew, and of those that it found.
+
+    `same_work` counts the found nodes that are the very ones the capsule describes.
+    """
     made = [(a.made_by, b.made_by) for a, b in both if b.made_by is not None]
     anew = sum(here.startswith(f"{experiment}/") for _, here in made)
     same = sum(there == here for there, here in made)
