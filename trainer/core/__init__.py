@@ -1,1 +1,1 @@
-"""What methods and evaluators share: models, data, schedule, seeding, state and checkpoints."""
+"""Contains what methods and evaluators share: models, data, schedule, seeding, state and checkpoints."""

@@ -1,7 +1,8 @@
-"""One TrainState on disk: `state.pt` and, written last, `manifest.json` with its sha256.
+"""Writes a TrainState to disk and reads it back.
 
-A directory without a valid manifest is no checkpoint. Loading verifies the hash before anything is parsed and never
-unpickles code, so a torn, flipped or foreign file is refused (`BadCheckpoint`), not trained on.
+A checkpoint is a directory with `state.pt` and, written last, `manifest.json`, which holds the sha256 of `state.pt`. A
+directory without a valid manifest is not a checkpoint. Loading verifies the hash before it parses anything and never
+unpickles code, so a truncated, corrupted or foreign file raises `BadCheckpoint`.
 """
 
 import contextlib
@@ -28,13 +29,17 @@ FORMAT = 2
 STATE, MANIFEST = "state.pt", "manifest.json"
 
 
-class BadCheckpoint(ValueError):  # noqa: N818  the name says what it is, as FileNotFoundError's kin do
-    """The directory is not a whole checkpoint; the message says which file and why."""
+class BadCheckpoint(ValueError):  # noqa: N818  the name is the condition itself
+    """A directory is not a complete checkpoint. The message names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """`key` is the generation node it belongs to, `weights_sha256` the digest of its weights and buffers alone."""
+    """The content of `manifest.json`.
+
+    `key` is the content key of the generation node that the checkpoint belongs to. `weights_sha256` is the digest of
+    the weights and buffers alone; `sha256` and `bytes` describe the whole file `state.pt`.
+    """
 
     key: str
     generation: int
@@ -47,7 +52,10 @@ class Manifest:
 
 
 def weights_digest(tensors: dict[str, torch.Tensor]) -> str:
-    """sha256 over names, dtypes, shapes and bytes in name order: equal exactly when all tensors are bit-equal."""
+    """Returns the sha256 over names, dtypes, shapes and bytes in name order.
+
+    Two digests are equal exactly when all tensors are bit-equal.
+    """
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -57,7 +65,7 @@ def weights_digest(tensors: dict[str, torch.Tensor]) -> str:
 
 
 def save(directory: Path, state: TrainState, key: str, fingerprint: Fingerprint, disk: Disk = DISK) -> Manifest:
-    """Writes `state` to `directory`, which appears whole or not at all, even if the process is killed on the way."""
+    """Writes `state` to `directory` atomically, even if the process is killed while it writes."""
     weights = state.model.state_dict()
     buffer = io.BytesIO()
     torch.save(
@@ -86,7 +94,7 @@ def save(directory: Path, state: TrainState, key: str, fingerprint: Fingerprint,
         len(payload),
     )
     aside = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    for torn in directory.parent.glob(f".{directory.name}.*.partial"):  # of processes that were killed here
+    for torn in directory.parent.glob(f".{directory.name}.*.partial"):  # left behind by killed processes
         disk.remove(torn)
     disk.write(aside / STATE, payload)
     disk.write(aside / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True).encode())
@@ -97,12 +105,15 @@ def save(directory: Path, state: TrainState, key: str, fingerprint: Fingerprint,
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The verified manifest of `directory`. Raises BadCheckpoint where a file is missing, torn or altered."""
+    """Returns the verified manifest of `directory`. Raises BadCheckpoint if a file is missing, truncated or altered."""
     return _verified(directory)[0]
 
 
 def load(directory: Path, state: TrainState) -> Manifest:
-    """Fills `state` (whose model has the right shape) from `directory`. Raises BadCheckpoint; then `state` is untouched."""
+    """Fills `state`, whose model must have the right shape, from `directory`.
+
+    Raises BadCheckpoint and then leaves `state` unchanged.
+    """
     manifest, payload = _verified(directory)
     saved = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
     device = state.device
@@ -121,14 +132,17 @@ def load(directory: Path, state: TrainState) -> Manifest:
 
 
 def load_weights(directory: Path, model: torch.nn.Module) -> Manifest:
-    """Fills only the weights and buffers of `model`. Raises BadCheckpoint."""
+    """Fills only the weights and buffers of `model` from `directory`. Raises BadCheckpoint."""
     manifest, payload = _verified(directory)
     model.load_state_dict(torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")["model"])
     return manifest
 
 
 def furthest(directories: Iterable[Path], disk: Disk = DISK) -> list[tuple[Manifest, Path]]:
-    """The whole checkpoints among `directories`, furthest trained first. One that is not whole is set aside as NAME.bad."""
+    """Returns the complete checkpoints among `directories`, the furthest trained first.
+
+    A damaged checkpoint is renamed to NAME.bad.
+    """
     found = []
     for directory in directories:
         try:
@@ -137,13 +151,13 @@ def furthest(directories: Iterable[Path], disk: Disk = DISK) -> list[tuple[Manif
             if directory.exists():
                 log.warning("%s; set aside, the checkpoint before it is used", error)
                 disk.remove(directory.with_name(f"{directory.name}.bad"))
-                with contextlib.suppress(FileNotFoundError):  # another worker was quicker
+                with contextlib.suppress(FileNotFoundError):  # another worker has already renamed it
                     disk.rename(directory, directory.with_name(f"{directory.name}.bad"))
     return sorted(found, key=lambda each: (each[0].generation, each[0].epoch), reverse=True)
 
 
 def load_history(directory: Path) -> list[EpochRow]:
-    """The epoch rows of the generation in `directory`. Raises BadCheckpoint."""
+    """Returns the epoch rows of the generation in `directory`. Raises BadCheckpoint."""
     _, payload = _verified(directory)
     rows = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")["history"]
     return [EpochRow(**row) for row in rows]

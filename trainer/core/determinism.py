@@ -1,4 +1,4 @@
-"""What must be unchanged for a resumed run to be bit-identical; recorded in every checkpoint."""
+"""Fixes the numerical settings of the process and records the environment that determines the bits of a run."""
 
 import torch
 
@@ -6,19 +6,29 @@ Fingerprint = dict[str, str | int | bool]
 
 
 def pin_threads(threads: int) -> None:
-    """Sets torch's intra-op threads: sums depend on their number, and small nets run many times faster on one."""
+    """Sets the number of torch's intra-op threads.
+
+    The order of summation depends on this number, and small networks run many times faster on one thread.
+    """
     torch.set_num_threads(threads)
 
 
 def pin_precision(precision: str) -> None:
-    """Sets what float32 means on a GPU: torch's own default lets convolutions round to TF32."""
+    """Allows TF32 on a GPU only for precision "tf32", because torch by default lets convolutions round to TF32.
+
+    Also makes cuDNN deterministic.
+    """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
 
 
 def fingerprint(device: torch.device, workers: int = 1) -> Fingerprint:
-    """Equal fingerprints give equal bits for equal inputs; anything else only statistically equal runs."""
+    """Returns what must be unchanged for a resumed run to be bit-identical.
+
+    Equal inputs under equal fingerprints give equal bits. Under different fingerprints runs are only statistically
+    equal.
+    """
     return {
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

@@ -1,4 +1,7 @@
-"""The few operations that checkpoints do on disk, each durable when it returns; tests put a disk here that dies on the way."""
+"""The operations on disk that checkpoints need.
+
+Each is durable when it returns. Tests replace them to simulate crashes.
+"""
 
 import os
 import shutil
@@ -6,10 +9,10 @@ from pathlib import Path
 
 
 class Disk:
-    """The real one. Nothing here cleans up after an error: a killed process could not either."""
+    """The real disk. No method cleans up after an error, because a killed process could not do so either."""
 
     def write(self, path: Path, payload: bytes) -> None:
-        """Writes a new file and waits until its bytes are on the medium."""
+        """Writes a new file and waits until its bytes are on the storage device."""
         new = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         for directory in new:
@@ -20,13 +23,13 @@ class Disk:
             os.fsync(file.fileno())
 
     def rename(self, old: Path, new: Path) -> None:
-        """Renames and waits until both directories know it."""
+        """Renames `old` to `new` and waits until both parent directories are on the storage device."""
         old.rename(new)
         for directory in {old.parent, new.parent}:
             self.sync(directory)
 
     def sync(self, directory: Path) -> None:
-        """Waits until the directory's entries are on the medium."""
+        """Waits until the entries of `directory` are on the storage device."""
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -34,7 +37,7 @@ class Disk:
             os.close(descriptor)
 
     def remove(self, directory: Path) -> None:
-        """Removes a directory and what is in it, if it exists."""
+        """Removes `directory` with its contents if it exists."""
         shutil.rmtree(directory, ignore_errors=True)
 
 

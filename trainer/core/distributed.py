@@ -1,6 +1,6 @@
-"""Data parallelism: every worker takes its share of each global batch, and sums run over all of them.
+"""Data parallelism: every worker takes its share of each global batch, and sums run over all workers.
 
-One worker (the default, without torch.distributed) is the same code with nothing to exchange.
+A single worker (the default, without torch.distributed) runs the same code and exchanges nothing.
 """
 
 from dataclasses import dataclass
@@ -12,30 +12,33 @@ from torch import Tensor, distributed, nn
 
 @dataclass(frozen=True)
 class Workers:
-    """This worker's `rank` among `count`."""
+    """The `rank` of this worker, counted from 0, and the number of workers `count`."""
 
     rank: int = 0
     count: int = 1
 
     @staticmethod
     def here() -> "Workers":
-        """The process group that this process belongs to, or a single worker."""
+        """Returns this process's place in its process group, or a single worker if there is no group."""
         if distributed.is_available() and distributed.is_initialized():
             return Workers(distributed.get_rank(), distributed.get_world_size())
         return Workers()
 
     def share(self, rows_B: Tensor) -> Tensor:
-        """This worker's rows of a global batch; none, where the last batch has fewer rows than there are workers."""
+        """Returns this worker's rows of a global batch.
+
+        The result is empty if the batch has fewer rows than there are workers and none is left for this one.
+        """
         return rows_B[self.rank :: self.count] if self.count > 1 else rows_B
 
     def sum_(self, tensor: Tensor) -> Tensor:
-        """Adds up `tensor` over the workers, in place."""
+        """Sums `tensor` over the workers in place and returns it."""
         if self.count > 1:
             distributed.all_reduce(tensor)
         return tensor
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Adds up all gradients over the workers, in one exchange."""
+        """Sums all gradients of `model` over the workers with one all-reduce."""
         if self.count == 1:
             return
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
@@ -46,14 +49,17 @@ class Workers:
             gradient.copy_(total.view(gradient.shape))
 
     def take_statistics_of_first(self, model: nn.Module) -> None:
-        """Gives every worker the running statistics of worker 0."""
+        """Copies the buffers of `model`, which are its running statistics, from worker 0 to all workers."""
         if self.count > 1:
             for buffer in model.buffers():
                 distributed.broadcast(buffer, src=0)
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm over the global batch: mean and variance are summed over the workers, on any device and backend."""
+    """Batch normalisation over the global batch, on any device and backend.
+
+    The sums for mean and variance run over all workers.
+    """
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         if not self.training:
@@ -81,7 +87,10 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Sum(torch.autograd.Function):
-    """A sum over the workers; every worker's loss depends on it, so its gradient is the sum of theirs."""
+    """A sum over the workers that can be differentiated.
+
+    The loss of every worker depends on the sum, so the gradient is the sum of the workers' gradients.
+    """
 
     @staticmethod
     def forward(_: Any, tensor: Tensor) -> Tensor:
@@ -101,7 +110,7 @@ def _sum(tensor: Tensor) -> Tensor:
 
 
 def sync_batch_norm(model: nn.Module) -> None:
-    """Makes every BatchNorm of `model` compute its statistics over all workers; names and values stay."""
+    """Makes every BatchNorm2d of `model` compute its statistics over all workers. Names and values do not change."""
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SyncedBatchNorm2d

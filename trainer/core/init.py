@@ -1,7 +1,7 @@
-"""The laws that weights are drawn from (protocols 2.3, 4.2, 5).
+"""The distributions that initial weights are drawn from (protocols 2.3, 4.2, 5).
 
-Draws are made in float32 on the CPU in the order of the shape, whatever the tensor's own device, precision and memory layout:
-an address gives one value everywhere.
+All draws are made in float32 on the CPU in the order of the shape, whatever the tensor's device, precision and memory
+layout. The same seed and address therefore give the same values everywhere.
 """
 
 import math
@@ -13,16 +13,20 @@ from torch import Tensor, nn
 from trainer.core.seeding import generator
 
 InitLaw = Literal["he_normal_fan_in", "he_normal_fan_out", "uniform_fan_in"]
-"""He normal with ReLU gain: std sqrt(2/fan). uniform_fan_in is the framework's default: U(+-1/sqrt(fan_in))."""
+"""The name of an initialisation distribution.
+
+The two `he_normal` laws have standard deviation sqrt(2 / fan). `uniform_fan_in` is PyTorch's default,
+U(+-1/sqrt(fan_in)).
+"""
 
 
 def fan_in(weight: Tensor) -> int:
-    """Inputs per output unit of a conv `[out, in, kh, kw]` or linear `[out, in]` weight."""
+    """Returns the number of inputs per output unit of a conv `[out, in, kh, kw]` or linear `[out, in]` weight."""
     return weight[0].numel()
 
 
 def redraw(weight: Tensor, law: InitLaw, random: torch.Generator) -> None:
-    """Fills a conv or linear weight from `law`."""
+    """Overwrites a conv or linear weight with a draw from `law`."""
     fresh = torch.empty(weight.shape)
     match law:
         case "he_normal_fan_in":
@@ -36,15 +40,16 @@ def redraw(weight: Tensor, law: InitLaw, random: torch.Generator) -> None:
 
 
 def redraw_bias(bias: Tensor, weight: Tensor, random: torch.Generator) -> None:
-    """Fills the bias that belongs to `weight` from U(+-1/sqrt(fan_in)), the framework's default."""
+    """Overwrites the bias that belongs to `weight` with a draw from U(+-1/sqrt(fan_in)), PyTorch's default."""
     bound = 1 / math.sqrt(fan_in(weight))
     bias.data.copy_(nn.init.uniform_(torch.empty(bias.shape), -bound, bound, generator=random))
 
 
 def initialise(model: nn.Module, law: InitLaw, seed: int, *address: int) -> None:
-    """Draws conv and linear weights from `law` and linear biases from U(+-1/sqrt(fan_in)); BN is set to identity.
+    """Initialises all layers of `model`.
 
-    Generation 0 has no address; a later generation that starts from scratch gives its number.
+    Conv and linear weights are drawn from `law` and linear biases from U(+-1/sqrt(fan_in)). BatchNorm becomes the
+    identity. `address` is empty for generation 0 and holds the generation's number if a later one starts from scratch.
     """
     for name, module in model.named_modules():
         match module:

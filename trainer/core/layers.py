@@ -1,4 +1,4 @@
-"""Where a network is cut into early and late layers (SEAL paper section 4.1; protocols section 3)."""
+"""Splits a network into early and late layers (SEAL paper section 4.1; protocols section 3)."""
 
 import re
 from typing import Annotated
@@ -10,14 +10,14 @@ LayerThreshold = Annotated[
     | Annotated[int, Field(ge=1, le=10_000), Tag("conv index")],
     Discriminator(lambda value: "name" if isinstance(value, str) else "conv index"),
 ]
-"""The first late layer: a name as `layer3` or `layer2.9`, or L as the paper counts, the index of a conv from 1."""
+"""The first late layer: a name such as `layer3` or `layer2.9`, or the paper's L, the index of a conv counted from 1."""
 
 
 def split_at(parameter_names: list[str], threshold: str | int) -> tuple[list[str], list[str]]:
-    """Splits names in registration order into those before the first parameter of layer `threshold`, and the rest.
+    """Splits names in registration order before the first parameter of layer `threshold`; returns (early, late).
 
-    Whole name components are matched: `layer1` does not match `layer10`. An index counts convs in forward order, downsample
-    convs left out: L=23 is the third stage of ResNet-50. Raises ValueError where the model has no such layer.
+    Whole name components are matched: `layer1` does not match `layer10`. An index counts convs in forward order without
+    downsample convs: L=23 is the third stage of ResNet-50. Raises ValueError if the model has no such layer.
     """
     wanted = (_conv(parameter_names, threshold) if isinstance(threshold, int) else threshold).split(".")
     for index, name in enumerate(parameter_names):
@@ -28,7 +28,7 @@ def split_at(parameter_names: list[str], threshold: str | int) -> tuple[list[str
 
 
 def output_layer(parameter_names: list[str]) -> list[str]:
-    """The parameters of the last layer."""
+    """Returns the names of the last layer's parameters."""
     module = parameter_names[-1].rpartition(".")[0]
     return [name for name in parameter_names if name.rpartition(".")[0] == module]
 
@@ -42,5 +42,6 @@ def _conv(parameter_names: list[str], index: int) -> str:
         stages.setdefault(conv.split(".")[0], position)
     known = ", ".join(f"{stage} is {position}" for stage, position in stages.items() if "conv" not in stage)
     raise ValueError(
-        f"layer_threshold {index} is not a conv of this model: it has {len(convs)} (downsample convs not counted; {known})"
+        f"layer_threshold {index} is not a conv of this model: "
+        f"it has {len(convs)} (downsample convs not counted; {known})"
     )

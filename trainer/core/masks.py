@@ -1,4 +1,7 @@
-"""Masks over conv and linear weights: parameter name -> bool tensor of the weight's shape, True = kept."""
+"""Masks over conv and linear weights.
+
+A mask maps the name of a parameter to a bool tensor of the weight's shape. True means that the weight is kept.
+"""
 
 import copy
 import math
@@ -12,15 +15,16 @@ ForgettingMask = dict[str, Tensor]
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """The conv and linear weights: what masks cover. Biases and BatchNorm are never masked."""
+    """Returns the weights that masks cover, by name: those of conv and linear layers, without biases and BatchNorm."""
     modules = ((name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear))
     return {f"{name}.weight": module.weight for name, module in modules}
 
 
 def kels(model: nn.Module, split_rate: float) -> ForgettingMask:
-    """Kernel-level split (Taha et al., Knowledge Evolution, CVPR 2021): the first ceil(s * C) outputs x inputs of every conv.
+    """Returns the kernel-level split (Taha et al., Knowledge Evolution, CVPR 2021).
 
-    The conv that sees the image keeps all its inputs, the output layer all its rows.
+    It keeps the first ceil(s * C) output channels and input channels of every layer, where s is `split_rate`. The first
+    conv keeps all its inputs and the output layer keeps all its rows.
     """
     found = weights(model)
     names = list(found)
@@ -34,7 +38,7 @@ def kels(model: nn.Module, split_rate: float) -> ForgettingMask:
 
 
 def wels(model: nn.Module, split_rate: float, seed: int, *address: int) -> ForgettingMask:
-    """Weight-level split: each weight is kept with probability `split_rate`, independently."""
+    """Returns the weight-level split: each weight is kept independently with probability `split_rate`."""
     return {
         name: (torch.rand(weight.shape, generator=generator(seed, "mask", *address, name)) >= 1 - split_rate).to(
             weight.device
@@ -44,12 +48,15 @@ def wels(model: nn.Module, split_rate: float, seed: int, *address: int) -> Forge
 
 
 def kept_channels(channels: int, split_rate: float) -> int:
-    """ceil(s * C), with s read as the decimal it was written as: 0.8 of 5 channels is 4, not 5."""
+    """Returns ceil(s * C), where s is taken as the decimal number that was written: 0.8 of 5 channels is 4, not 5."""
     return math.ceil(round(split_rate * channels, 9))
 
 
 def lowest(magnitudes: dict[str, Tensor], alive: ForgettingMask, rate: float) -> ForgettingMask:
-    """`alive` without the fraction `rate` (rounded down) of its weights that are smallest, ranked over all tensors together."""
+    """Returns `alive` without the fraction `rate`, rounded down, of its smallest weights.
+
+    The weights of all tensors in `magnitudes` are ranked together.
+    """
     ranked = torch.cat([magnitudes[name][alive[name]] for name in magnitudes])
     drop = torch.zeros(len(ranked), dtype=torch.bool, device=ranked.device)
     drop[ranked.sort(stable=True).indices[: int(round(rate * len(ranked), 9))]] = True
@@ -61,7 +68,10 @@ def lowest(magnitudes: dict[str, Tensor], alive: ForgettingMask, rate: float) ->
 
 
 def slim(model: nn.Module, split_rate: float) -> nn.Module:
-    """The network of the channels that `kels` keeps, with their weights and statistics (KE, section 3): what KE deploys."""
+    """Returns the slim network that Knowledge Evolution deploys (KE, section 3).
+
+    It consists of the channels that `kels` keeps, with their weights and statistics.
+    """
     thin = copy.deepcopy(model)
     mask = kels(model, split_rate)
     for name, module in list(thin.named_modules()):

@@ -1,4 +1,4 @@
-"""Methods and evaluators of other installed packages, found through entry points. Only installed code is ever imported."""
+"""Finds methods and evaluators of other installed packages through entry points. Only installed code is imported."""
 
 import hashlib
 import re
@@ -14,19 +14,20 @@ from pydantic import BaseModel
 
 @dataclass(frozen=True)
 class Plugin:
-    """One offer. `kind` is None where it could not be taken, and `problem` says why."""
+    """A class that an installed package offers. `kind` is None if it cannot be used, and `problem` says why."""
 
     name: str
     package: str
     version: str
     kind: type | None = None
     code_sha256: str | None = None
-    """Of the code as this process loaded it: part of the content keys, and what a passed check is valid for."""
+    """The digest of the code as this process loaded it. It is part of the content keys, and a passed check is valid
+    only for this digest."""
     problem: str | None = None
 
 
 def discover(group: str, base: type[BaseModel], taken: set[str]) -> dict[str, Plugin]:
-    """The offers of `group` by entry point name; `taken` are names that cannot be given again."""
+    """Returns the plug-ins of the entry point group `group` by name. A name in `taken` is refused."""
     offers: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=group):
         offers.setdefault(point.name, []).append(point)
@@ -34,12 +35,13 @@ def discover(group: str, base: type[BaseModel], taken: set[str]) -> dict[str, Pl
 
 
 def code_sha256(kind: type) -> str:
-    """Of every Python file of the package that defines `kind`, as they are on disk now; other packages' are not in it.
+    """Returns the sha256 over all Python files of the package that defines `kind`, as they are on disk now.
 
-    A module that is in no package is one file. Raises ValueError for a class that no file defines.
+    Other packages are not included. A module outside any package counts as one file. Raises ValueError for a class that
+    no file defines.
     """
     steps = kind.__module__.split(".")
-    for end in range(1, len(steps) + 1):  # the outermost that is a file: a namespace is shared with other packages
+    for end in range(1, len(steps) + 1):  # the outermost package with a file: namespaces are shared among packages
         module = modules[".".join(steps[:end])]
         if file := getattr(module, "__file__", None):
             root = Path(file)
@@ -75,9 +77,12 @@ def _load(points: list[EntryPoint], base: type[BaseModel], taken: set[str]) -> P
         if field is None or tags != (point.name,) or field.default != point.name:
             return refused(f"{point.value} must have the field name: Literal[{point.name!r}] = {point.name!r}")
         kind.model_json_schema()
-        return Plugin(point.name, package, version, kind, code_sha256(kind))
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # other people's code may raise anything; the service must not fall with it
+        return Plugin(
+            point.name,
+            package,
+            version,
+            kind,
+            code_sha256(kind),
+        )
+    except (Exception, SystemExit) as error:  # foreign code may raise anything, and the service must survive it
         return refused(f"{point.value} cannot be loaded: {type(error).__name__}: {error}")

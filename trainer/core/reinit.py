@@ -1,4 +1,4 @@
-"""Drawing parts of a trained network afresh: what LLF, SEAL's Reinit and the distillation students have in common."""
+"""Reinitialises parts of a trained network, as LLF, SEAL's Reinit and the distillation students do."""
 
 import copy
 
@@ -10,10 +10,10 @@ from trainer.core.seeding import generator
 from trainer.core.state import TrainState
 
 GIVEN = "given/"
-"""Prefix in `TrainState.memory` of initial weights that were not drawn but given."""
+"""The prefix in `TrainState.memory` of initial weights that were given instead of drawn."""
 
 
-def redraw_late(
+def reinit_late(
     state: TrainState,
     threshold: str | int,
     law: InitLaw,
@@ -22,9 +22,10 @@ def redraw_late(
     bn: bool = False,
     statistics: bool = False,
 ) -> int:
-    """Draws the conv and linear weights from `threshold` on from `law`, as SEAL's released code does; returns how many scalars.
+    """Draws the conv and linear weights of the layers from `threshold` on from `law`, as SEAL's released code does.
 
-    On that side only: `bias` re-draws biases, `bn` sets BN's affine to identity, `statistics` resets BN's running statistics.
+    In the same layers, `bias` also draws biases, `bn` sets gamma to 1 and beta to 0, and `statistics` resets the
+    running statistics of BatchNorm. Returns the number of changed scalars, without running statistics.
     """
     late = set(split_at([name for name, _ in state.model.named_parameters()], threshold)[1])
     changed = 0
@@ -51,7 +52,10 @@ def redraw_late(
 
 
 def become_student(state: TrainState) -> int:
-    """Makes the network, as it is, the teacher and starts a new one from scratch; returns how many scalars were drawn."""
+    """Makes a frozen copy of the network the teacher and reinitialises the network as a student.
+
+    Returns the number of parameters of the student.
+    """
     state.teacher = copy.deepcopy(state.model).eval().requires_grad_(requires_grad=False)
     initialise(state.model, state.init_law, state.seed, state.generation)
     state.momentum, state.origin = {}, (state.seed, state.generation)
@@ -60,7 +64,10 @@ def become_student(state: TrainState) -> int:
 
 
 def weights_at_start(state: TrainState) -> dict[str, Tensor]:
-    """The parameters as they were before the network's first step: drawn again, or as a replay was given them."""
+    """Returns the parameters `name -> tensor` as they were before the network's first step.
+
+    They are drawn again from the seed, unless a replay was given its initial weights.
+    """
     if given := {name.removeprefix(GIVEN): weight for name, weight in state.memory.items() if name.startswith(GIVEN)}:
         return given
     model = copy.deepcopy(state.model)

@@ -1,7 +1,7 @@
-"""The learning rate as a pure function of generation and epoch; nothing is stepped, so nothing needs restoring.
+"""The learning rate as a pure function of generation and epoch, so that a checkpoint needs no scheduler state.
 
-SEAL paper section 4.1 (cosine, restarted every generation); the released code adds a linear warm-up of 20 epochs; the public
-CIFAR recipe has steps (protocols 5).
+SEAL uses a cosine that restarts every generation (paper section 4.1). Its released code adds a linear warm-up of 20
+epochs. The public CIFAR recipe uses steps (protocols 5).
 """
 
 import math
@@ -30,7 +30,7 @@ class Schedule(BaseModel):
     decay: float = Field(0.1, gt=0, lt=1, description="step: what each milestone multiplies the rate with")
 
     def factor(self, generation: int, epoch: int, epochs: int, generations: int) -> float:
-        """What to multiply the base learning rate with in `epoch` of `generation` (both from 0)."""
+        """Returns the multiplier of the base learning rate in `epoch` of `generation`, both counted from 0."""
         if self.scope == "run":
             epoch, epochs = generation * epochs + epoch, generations * epochs
         if epoch < self.warmup_epochs:
@@ -44,7 +44,7 @@ class Schedule(BaseModel):
                 return 0.5 * (1.0 + math.cos(math.pi * (epoch - self.warmup_epochs) / (epochs - self.warmup_epochs)))
 
     def problems(self, scope: int) -> list[tuple[str, str]]:
-        """What does not fit into a scope of so many epochs: (field, message) pairs."""
+        """Returns (field, message) pairs for settings that do not fit into a scope of `scope` epochs."""
         found = []
         if self.warmup_epochs > scope:
             message = f"{self.warmup_epochs} warm-up epochs do not fit into the schedule's {scope}: use at most {scope}"

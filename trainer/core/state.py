@@ -1,4 +1,4 @@
-"""The whole state of one training run: nothing that shapes the next step lives anywhere else."""
+"""The complete state of one training run. Nothing outside it influences the next step."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,10 @@ from trainer.core.init import InitLaw
 
 @dataclass
 class EpochRow:
-    """What one epoch measured. `metrics` are fractions, losses and rates; `warnings` are sentences for the researcher."""
+    """The measurements of one epoch.
+
+    `metrics` are fractions (0 to 1), losses and learning rates by name. `warnings` are sentences for the researcher.
+    """
 
     generation: int
     epoch: int
@@ -21,24 +24,29 @@ class EpochRow:
 
 @dataclass
 class TrainState:
-    """`generation` and `epoch` name the next epoch to train; `epoch == epochs per generation` is a finished generation."""
+    """The state between two epochs.
+
+    `generation` and `epoch`, counted from 0, name the next epoch to train. A generation is finished when `epoch` equals
+    the number of epochs per generation.
+    """
 
     model: nn.Module
     seed: int
     init_law: InitLaw = "he_normal_fan_in"
-    """What the model was drawn from; part of its spec, so not saved."""
+    """The law that the model was initialised from. It follows from the spec and is not saved."""
     origin: tuple[int, int] | None = None
-    """Seed and generation that the network was drawn at; None where these are `seed` and 0."""
+    """The seed and generation that the network was initialised at. None stands for `seed` and generation 0."""
     generation: int = 0
     epoch: int = 0
     momentum: dict[str, Tensor] = field(default_factory=dict)
-    """Momentum buffer by parameter name; empty when the next epoch starts under a fresh optimizer."""
+    """The momentum buffers by parameter name, empty if the next epoch starts under a fresh optimizer."""
     memory: dict[str, Tensor] = field(default_factory=dict)
-    """What the method must remember: masks, weights to rewind to, counters. A method prefixes its keys with its name."""
+    """Tensors that the method must remember, such as masks, weights to rewind to and counters. A method prefixes its
+    keys with its name."""
     teacher: nn.Module | None = None
-    """The network that this generation imitates, frozen and in eval mode; gone when the generation is finished."""
+    """The network that this generation imitates, frozen and in eval mode, removed at the end of the generation."""
     monitors: dict[str, float] = field(default_factory=dict)
-    """Numbers that later epochs compare with, such as the training accuracy before forgetting."""
+    """Numbers that later epochs are compared with, such as the training accuracy before forgetting."""
     history: list[EpochRow] = field(default_factory=list)
     """The rows of the current generation."""
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trainer.core.reinit import redraw_late
+from trainer.core.reinit import reinit_late
 from trainer.core.state import TrainState
 from trainer.methods.base import Forgotten, LayeredMethod
 
@@ -32,7 +32,7 @@ class LLF(LayeredMethod):
 
     def forget(self, state: TrainState) -> Forgotten:
         law = state.init_law if self.redraw_law == "same_as_init" else "uniform_fan_in"
-        redrawn = redraw_late(
+        redrawn = reinit_late(
             state,
             self.layer_threshold,
             law,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from trainer.core.layers import output_layer, split_at
-from trainer.core.reinit import redraw_late
+from trainer.core.reinit import reinit_late
 from trainer.core.state import TrainState
 from trainer.methods.base import Forgotten, LayeredMethod, Phase, Scale
 
@@ -51,7 +51,7 @@ class SEAL(LayeredMethod):
 
     def forget(self, state: TrainState) -> Forgotten | None:
         return (
-            Forgotten(redraw_late(state, self.layer_threshold, "uniform_fan_in")) if self.variant == "reinit" else None
+            Forgotten(reinit_late(state, self.layer_threshold, "uniform_fan_in")) if self.variant == "reinit" else None
         )
 
     def groups(self, parameter_names: list[str]) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from torchvision.models import resnet50
 from trainer import spec
 from trainer.core import models
 from trainer.core.layers import output_layer, split_at
-from trainer.core.reinit import redraw_late
+from trainer.core.reinit import reinit_late
 from trainer.core.state import TrainState
 from trainer.methods import LLF, SEAL
 
@@ -70,7 +70,7 @@ def test_llf_redraws_as_many_scalars_as_are_weights_of_the_late_side(model: mode
     found = parameters(model, 100)
     late = [found[name] for name in split_at(list(found), "layer3")[1] if found[name].ndim > 1]
     state = TrainState(models.build(model, 100, 0), 0, generation=1)
-    assert redraw_late(state, "layer3", "uniform_fan_in") == scalars(late)
+    assert reinit_late(state, "layer3", "uniform_fan_in") == scalars(late)
 
 
 @pytest.mark.parametrize(

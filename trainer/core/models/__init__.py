@@ -1,6 +1,6 @@
 """The networks (SEAL paper section 4.1; protocols 2.2 and 5) and their initialisation.
 
-Parameters carry torchvision's ResNet names (conv1, bn1, layer1.0.conv1, ..., fc), so published state dicts load.
+Parameters have torchvision's ResNet names (conv1, bn1, layer1.0.conv1, ..., fc), so that published state dicts load.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ class _Model(BaseModel):
 
     @property
     def init_law(self) -> InitLaw:
-        """What conv and linear weights are drawn from."""
+        """The distribution that conv and linear weights are drawn from."""
         return "he_normal_fan_in"
 
     def stage_points(self) -> list[str]:
-        """The layers whose features prediction depth compares, in order, without the output layer."""
+        """Returns the layers whose features prediction depth compares, from input to output, without the last layer."""
         return ["layer1", "layer2.0", "layer2", "layer3.0", "layer3", "layer4.0"]
 
 
@@ -51,7 +51,7 @@ class ImageNetResNet(_Model):
         return ["layer1", "layer2.1", "layer2", "layer3.2", "layer3", "layer4.1"]
 
     def build(self, classes: int) -> nn.Module:
-        import torchvision  # costs a second, which the other models need not pay
+        import torchvision  # its import takes a second, and the other models do not need it
 
         builders: dict[str, Callable[..., nn.Module]] = {
             "resnet18": torchvision.models.resnet18,
@@ -71,7 +71,7 @@ class CifarResNet18(_Model):
 
 
 class CifarPreActResNet18(_Model):
-    """The pre-activation ResNet-18 of SEAL's released code: no BN or ReLU before the pooling, default initialisation."""
+    """The pre-activation ResNet-18 of SEAL's released code: no BN or ReLU before pooling, default initialisation."""
 
     name: Literal["preact-resnet18-cifar"]
 
@@ -108,32 +108,35 @@ ModelSpec = Annotated[AnyModel, Field(discriminator="name")]
 
 
 MIDDLES = {"resnet110-cifar": "layer2.9"}
-"""Where networks without a fourth stage are cut; all others are at layer3 (protocols section 3)."""
+"""The default layer threshold of networks without a fourth stage. All others have layer3 (protocols section 3)."""
 
 
 def middle(spec: AnyModel) -> str:
-    """The layer at which methods cut the network where nothing else is asked."""
+    """Returns the default layer threshold of the model: the first layer that counts as late."""
     return MIDDLES.get(spec.name, "layer3")
 
 
 def build(spec: AnyModel, classes: int, seed: int) -> nn.Module:
-    """The network of `spec` with `classes` outputs, initialised from `seed`: equal arguments give equal weights."""
+    """Returns the network of `spec` with `classes` outputs, initialised from `seed`.
+
+    Equal arguments give equal weights.
+    """
     model = skeleton(spec, classes).to_empty(device="cpu")
     initialise(model, spec.init_law, seed)
     return model
 
 
 def memory_format(model: nn.Module) -> torch.memory_format:
-    """The layout to train in: channels_last, but for 1x1 convs of fewer than 16 channels.
+    """Returns the memory layout to train in: channels_last unless a 1x1 conv has fewer than 16 input channels.
 
-    The backward of such a conv with stride 2, in channels_last, writes beyond its buffers on CPUs from 64 px on (torch 2.15 on
-    AVX512: one such conv and `sum().backward()` end in a segmentation fault).
+    On CPUs, from 64 px on, the backward pass of such a conv with stride 2 in channels_last writes beyond its buffers.
+    In torch 2.15 on AVX512, one such conv and `sum().backward()` end in a segmentation fault.
     """
     narrow = any(isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and m.in_channels < 16 for m in model.modules())
     return torch.contiguous_format if narrow else torch.channels_last
 
 
 def skeleton(spec: AnyModel, classes: int) -> nn.Module:
-    """The network without weights (on torch's meta device): names and shapes at no cost."""
+    """Returns the network on torch's meta device, which gives names and shapes without allocating weights."""
     with torch.device("meta"):
         return spec.build(classes)

@@ -1,4 +1,7 @@
-"""Residual networks with a 3x3 stem for small images: He et al. 2016, and the pre-activation variant (He et al. 2016b)."""
+"""Residual networks with a 3x3 stem for small images.
+
+The blocks are those of He et al. 2016, and of He et al. 2016b for the pre-activation variant.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,17 +11,20 @@ from torch.nn import functional
 
 
 def resnet(width: int, blocks: tuple[int, ...], classes: int, pad_shortcut: bool = False) -> nn.Module:
-    """Post-activation basic blocks, `blocks[i]` of them in stage i."""
+    """Returns a ResNet of post-activation basic blocks, with `blocks[i]` of them in stage i."""
     return _SmallImageResNet(partial(_BasicBlock, pad_shortcut=pad_shortcut), width, blocks, classes)
 
 
 def preact_resnet(width: int, blocks: tuple[int, ...], classes: int) -> nn.Module:
-    """BN and ReLU before each conv, a BN and a ReLU after the stem, and neither before the pooling."""
+    """Returns a pre-activation ResNet.
+
+    BN and ReLU precede each conv and follow the stem, but do not precede the pooling.
+    """
     return _SmallImageResNet(_PreActBlock, width, blocks, classes)
 
 
 class _SmallImageResNet(nn.Module):
-    """Channels double at every stage after the first, where the stride is 2."""
+    """A ResNet whose stages after the first double the channels and have stride 2."""
 
     def __init__(
         self, block: Callable[[int, int, int], nn.Module], width: int, blocks: tuple[int, ...], classes: int
@@ -68,14 +74,17 @@ class _BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x_NCHW)))
         out = self.bn2(self.conv2(out))
         shortcut = x_NCHW if self.downsample is None else self.downsample(x_NCHW)
-        if self.pads:  # to the channels of now: those of a slim network are fewer
+        if self.pads:  # to the current number of channels, because a slim network has fewer
             shortcut = functional.pad(shortcut, (0, 0, 0, 0, 0, out.shape[1] - shortcut.shape[1]))
         out_NCHW: Tensor = self.relu(out + shortcut)
         return out_NCHW
 
 
 class _Strided(nn.Module):
-    """The parameter-free shortcut: every `stride`-th pixel; the block appends channels of zeros (He et al. 2016, option A)."""
+    """The parameter-free shortcut, which takes every `stride`-th pixel (He et al. 2016, option A).
+
+    The block itself appends channels of zeros.
+    """
 
     def __init__(self, stride: int) -> None:
         super().__init__()
