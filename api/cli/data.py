@@ -199,7 +199,7 @@ def _bar(console: Console) -> Iterator[Callable[[Any], None]]:
 def _verify(options: argparse.Namespace, console: Console) -> int:
     from trainer.core import data
     from trainer.core.data import cache
-    from trainer.core.data.sources import ADAPTERS
+    from trainer.core.data.sources import SOURCES
 
     spec = data.named(options.name)
     if (missing := spec.problem()) is not None:
@@ -211,7 +211,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     opened = spec.opened()
     origin = opened.manifest.source
     root = options.source or Path(origin.root)
-    read = ADAPTERS[spec.name](root, None).read if origin.reader and root.exists() else None
+    read = SOURCES[spec.name](root, None).read if origin.reader and root.exists() else None
     found = cache.verify(opened.directory, root, read)
     again = f"{found.rows} images decoded again are the same" if found.rows else found.note
     console.print(

@@ -1,7 +1,8 @@
-"""The data sets by name. A data spec is small and answers cheap questions; `load()` reads the pixels.
+"""The data sets by name.
 
-As an evaluator's target a data set is written NAME, or NAME@RECIPE for another size; `folder:TREE` is a tree of the user's own;
-NAME%SHARE holds that share of the training images out, in place of the test images.
+A data spec answers questions about sizes and classes without reading pixels; `load()` reads the pixels. An evaluator's
+target is written as NAME, or as NAME@RECIPE for another image size. `folder:TREE` is a tree of the user's own.
+NAME%SHARE holds out that share of the training images, which then replaces the test images.
 """
 
 from typing import Annotated, get_args
@@ -15,18 +16,21 @@ from trainer.core.data.paper import FolderTree, PaperData, fields_of
 
 AnyData = Digits | DigitsNoisy | DigitsHalf | DigitsShifted | PaperData | FolderTree
 DataSpec = Annotated[AnyData, Field(discriminator="name")]
-"""Add a data set by adding its spec to this union; each spec says its names in its `name` field."""
+"""A data set as a spec writes it.
+
+To add one, add its class to the union `AnyData`; its field `name` lists its names.
+"""
 
 _DATA: TypeAdapter[AnyData] = TypeAdapter(DataSpec)
 
 
 def names() -> list[str]:
-    """Every data set a spec may name."""
+    """Returns the names of all data sets that a spec may use."""
     return [name for kind in get_args(AnyData) for name in get_args(kind.model_fields["name"].annotation)]
 
 
 def named(text: str) -> AnyData:
-    """The data set that an evaluator's target names. Raises ValueError for one that is not known."""
+    """Returns the data set that an evaluator's target names. Raises ValueError for an unknown name."""
     fields = fields_of(text)
     if fields is None:
         raise ValueError(f"{text!r} is not of the form NAME, NAME@RECIPE or folder:TREE")

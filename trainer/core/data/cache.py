@@ -1,6 +1,7 @@
-"""A prepared data set on disk: opened in milliseconds by its sizes, verified in full on demand.
+"""Prepared data sets on disk. Opening one checks sizes only and takes milliseconds; `verify` reads everything.
 
-`<cache>/<dataset>/<S>px-<recipe8>/` holds `manifest.json` and, per split, images, labels and items. N rows, S px.
+The folder `<cache>/<dataset>/<S>px-<recipe8>/` holds `manifest.json` and the images, labels and items of each split.
+Shapes: N rows, S pixels.
 """
 
 import hashlib
@@ -26,15 +27,14 @@ from trainer.core.seeding import generator
 log = logging.getLogger("relearn.data")
 
 Read = Callable[[str], np.ndarray]
-_NO_RESERVE = getattr(
-    mmap, "MAP_NORESERVE", 0x4000 if os.uname().sysname == "Linux" else 0
-)  # named from Python 3.13 on
+# Python names this constant from 3.13 on.
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if os.uname().sysname == "Linux" else 0)
 _ROWS_AGAIN = 32
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Images stay on disk until they are read; writing to them changes this process's copy and no file."""
+    """An open cache. Images stay on disk until they are read. Writing to them changes only this process's copy."""
 
     directory: Path
     manifest: Manifest
@@ -43,7 +43,10 @@ class Opened:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was compared. `rows` were decoded again from the source; `note` says why none were."""
+    """What a verification compared: all files, all bytes, and `rows` images that were decoded again from the source.
+
+    `note` says why no rows were decoded, and is empty otherwise.
+    """
 
     files: int
     bytes: int
@@ -52,12 +55,15 @@ class Verified:
 
 
 def folder(cache_root: Path, dataset: str, recipe: Recipe, variant: str = "") -> Path:
-    """Where the cache lies or would lie."""
+    """Returns the folder of the cache, whether it exists or not."""
     return cache_root / dataset / (f"{recipe.folder}-{variant}" if variant else recipe.folder)
 
 
 def find(cache_root: Path, dataset: str, recipe: Recipe, variant: str = "") -> Path | None:
-    """The cache of `dataset` by `recipe`; where there is none, the newest of the same recipe by another Pillow."""
+    """Returns the cache of `dataset` made by `recipe`, or None.
+
+    If there is none, the newest cache that another version of Pillow made by the same recipe is used.
+    """
     exact = folder(cache_root, dataset, recipe, variant)
     if (exact / MANIFEST).exists():
         return exact
@@ -85,7 +91,7 @@ def find(cache_root: Path, dataset: str, recipe: Recipe, variant: str = "") -> P
 
 
 def open_cache(directory: Path) -> Opened:
-    """The splits of `directory`, after a look at sizes and shapes. Raises DataProblem E_CACHE."""
+    """Opens the splits in `directory` after checking sizes and shapes. Raises DataProblem E_CACHE."""
     manifest = read_manifest(directory)
     splits = {}
     for name, record in manifest.splits.items():
@@ -104,14 +110,15 @@ def open_cache(directory: Path) -> Opened:
 
 
 def digest(directory: Path) -> str:
-    """Identity of the content, as its manifest states it. Raises DataProblem E_CACHE."""
+    """Returns the digest of the cache's content according to its manifest. Raises DataProblem E_CACHE."""
     return read_manifest(directory).digest()
 
 
 def verify(directory: Path, source: Path | None = None, read: Read | None = None) -> Verified:
-    """Reads every byte, and decodes 32 rows again from `source` (or where it was) by the adapter's `read`, if it has one.
+    """Compares every byte of the cache with its manifest, and decodes 32 rows again from the source.
 
-    Raises DataProblem E_CACHE with the first file or row that is not what the manifest says.
+    The source is `source`, or the folder that the manifest names. `read` is the `read` of the source's listing if the
+    items are not image files. Raises DataProblem E_CACHE for the first file or row that differs.
     """
     opened = open_cache(directory)
     size = 0
@@ -131,12 +138,13 @@ def verify(directory: Path, source: Path | None = None, read: Read | None = None
 
 
 def sha256_of(path: Path) -> str:
+    """Returns the sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _decoded_again(opened: Opened, root: Path, read: Read | None) -> tuple[int, str]:
-    """How many rows were equal again, and if none, why none were tried."""
+    """Returns how many rows were decoded again and found equal, and the reason if none were tried."""
     manifest = opened.manifest
     if manifest.recipe.pillow != Recipe(manifest.recipe.size).pillow:
         return 0, f"prepared by Pillow {manifest.recipe.pillow}, which is not installed"
@@ -175,7 +183,10 @@ def _rows_again(opened: Opened, name: str, record: SplitRecord, rows: list[int],
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """The array as private pages: torch asks for writable ones, and in a shared map a stray write would reach the file."""
+    """Maps the array as private pages.
+
+    torch requires writable pages, and in a shared map an accidental write would change the file.
+    """
     offset = _checked(path, np.dtype(np.uint8), shape).offset
     with path.open("rb") as file:
         kind = mmap.MAP_PRIVATE | _NO_RESERVE

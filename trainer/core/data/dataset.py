@@ -1,4 +1,4 @@
-"""What a data set is to training and evaluation: uint8 images, labels, and how to make floats of them."""
+"""A loaded data set: uint8 images, labels, and the normalisation that turns images into floats."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Split:
-    """`images_NCHW` uint8 and `labels_N` int64, row by row."""
+    """The uint8 images `[N, C, H, W]` and int64 labels `[N]` of one split."""
 
     images_NCHW: Tensor
     labels_N: Tensor
@@ -20,7 +20,7 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the images' shape and pixels."""
+        """The sha256 of the images' shape and pixels, without the labels."""
         found = hashlib.sha256(str(tuple(self.images_NCHW.shape)).encode())
         found.update(self.images_NCHW.cpu().contiguous().numpy().data)
         return found.hexdigest()
@@ -31,7 +31,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A train and a test split of the same classes. Training shifts by up to `shift` px and mirrors half of them (`flip`)."""
+    """A training and a test split of the same classes.
+
+    `mean` and `std` are per channel, for pixel values in 0..1. Training augmentation shifts images by up to `shift`
+    pixels and, if `flip` is set, mirrors half of them.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -43,13 +47,16 @@ class Dataset:
     flip: bool = False
 
     def floats(self, images_NCHW: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """uint8 images to normalised floats of the same shape."""
+        """Returns uint8 images as normalised floats of the same shape."""
         mean, std = (each.to(images_NCHW.device, dtype) for each in self._moments)
         return images_NCHW.to(dtype, copy=True).div_(255).sub_(mean).div_(std)
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation on the device of the images: made once, since a copy to a GPU would wait for it."""
+        """Mean and standard deviation `[3, 1, 1]` on the device of the images.
+
+        They are made once, because a copy to a GPU would have to wait for it.
+        """
         device = self.train.images_NCHW.device
         mean, std = (torch.tensor(v, dtype=torch.float64, device=device).view(3, 1, 1) for v in (self.mean, self.std))
         return mean, std

@@ -1,7 +1,8 @@
 """The built-in data sets: 1,797 real handwritten digits (Alpaydin and Kaynak, UCI; the file ships with scikit-learn).
 
-The 8x8 images become 16x16 by bilinear interpolation, with three equal channels. A fixed stratified half (901) is the
-training pool, the other 896 are the test set. Everything is cut from these pixels, so nothing is ever downloaded.
+The 8x8 images become 16x16 by bilinear interpolation, with three equal channels. A fixed stratified half (901 images)
+is the training pool, and the other 896 images are the test set. All data sets are derived from these pixels, so nothing
+is downloaded.
 """
 
 import gzip
@@ -29,7 +30,7 @@ _NAMES = tuple(str(digit) for digit in range(10))
 
 
 class _Digits(BaseModel, ABC):
-    """What every member of the family can be asked before its pixels are read."""
+    """The base of the digits data sets, which answers questions about sizes without building the images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -40,52 +41,55 @@ class _Digits(BaseModel, ABC):
 
     @property
     def label(self) -> str:
-        """What tables call it: NAME[.holdoutSHARE]."""
+        """The name of the data set in tables: NAME[.holdoutSHARE]."""
         return f"{self.name}.holdout{self.holdout:g}" if self.holdout else self.name
 
     def text(self) -> str:
-        """As an evaluator's target is written: NAME[%SHARE]."""
+        """Returns the data set as an evaluator's target is written: NAME[%SHARE]."""
         return f"{self.name}%{self.holdout!r}" if self.holdout else self.name
 
     def problem(self) -> str | None:
-        """Nothing can be missing: the pixels ship with scikit-learn."""
+        """Returns None, because the pixels ship with scikit-learn and cannot be missing."""
         return None
 
     def resolved(self) -> Self:
-        """Nothing is left open."""
+        """Returns the spec itself, because it leaves nothing open."""
         return self
 
     def class_names(self) -> tuple[str, ...]:
         return _NAMES
 
     def smallest_class(self) -> int:
-        """Images, train and test together, of the class that has fewest: what bounds a few-shot episode."""
+        """Returns the number of images, train and test together, of the smallest class, which bounds an episode."""
         if self.holdout:
             return min(self._pool_sizes())
         kept = [len(rows) for rows in _rows_by_class()]
         return min(kept[int(name)] for name in self.class_names())
 
     def test_size(self) -> int:
-        """Test images, or those that stand in their place."""
+        """Returns the number of test images, or of the held-out images that replace them."""
         if self.holdout:
             return sum(held_size(size, self.holdout) for size in self._pool_sizes())
         kept = [int(name) for name in self.class_names()]
         return sum(int((_labels()[_halves()[1]] == digit).sum()) for digit in kept)
 
     def train_sizes(self) -> list[int]:
-        """Training images of each class, counted without making the images."""
+        """Returns the number of training images of each class without building the images."""
         return [size - held_size(size, self.holdout) for size in self._pool_sizes()]
 
     def load(self) -> Dataset:
-        """The images and labels. Raises ModuleNotFoundError or ValueError where scikit-learn's file is missing or other."""
+        """Returns the images and labels.
+
+        Raises ModuleNotFoundError if scikit-learn is missing and ValueError if its file holds other digits.
+        """
         return held_out(self._whole(), self.holdout)
 
     @abstractmethod
     def _whole(self) -> Dataset:
-        """With all training images, and the test set."""
+        """Returns the data set before any training images are held out."""
 
     def _pool_sizes(self) -> list[int]:
-        """Training images of each class before any is held out."""
+        """Returns the number of training images of each class before any is held out."""
         kept = [int(name) for name in self.class_names()]
         return [int((_labels()[_halves()[0]] == digit).sum()) for digit in kept]
 
@@ -102,7 +106,8 @@ class Digits(_Digits):
 class DigitsNoisy(_Digits):
     """A small training set with labels made wrong on purpose, and the clean test set: memorising it costs accuracy.
 
-    Held-out images keep the labels they are trained with, wrong ones too: clean labels would be knowledge of the test kind.
+    Held-out images keep their training labels, wrong ones included, because clean labels would be information that only
+    a test set may use.
     """
 
     name: Literal["digits-noisy"] = "digits-noisy"
@@ -114,13 +119,21 @@ class DigitsNoisy(_Digits):
         whole = _whole("digits-noisy", _images(), shift=2)
         chosen, labels = self._chosen()
         train = Split(whole.train.images_NCHW[chosen], labels)
-        return Dataset(self.name, _NAMES, train, whole.test, _MEAN, _STD, whole.shift)
+        return Dataset(
+            self.name,
+            _NAMES,
+            train,
+            whole.test,
+            _MEAN,
+            _STD,
+            whole.shift,
+        )
 
     def _pool_sizes(self) -> list[int]:
         return [int((self._chosen()[1] == digit).sum()) for digit in range(10)]
 
     def _chosen(self) -> tuple[Tensor, Tensor]:
-        """Rows of the training pool, and their labels with the wrong ones."""
+        """Returns the chosen rows of the training pool, and their labels with the label noise."""
         pool = _labels()[_halves()[0]]
         random = generator(self.noise_seed, "data", "digits-noisy")
         rows = []
@@ -150,7 +163,15 @@ class DigitsHalf(_Digits):
             kept = (split.labels_N >= first) & (split.labels_N < first + 5)
             return Split(split.images_NCHW[kept], split.labels_N[kept] - first)
 
-        return Dataset(self.name, self.class_names(), half(whole.train), half(whole.test), _MEAN, _STD, shift=2)
+        return Dataset(
+            self.name,
+            self.class_names(),
+            half(whole.train),
+            half(whole.test),
+            _MEAN,
+            _STD,
+            shift=2,
+        )
 
 
 class DigitsShifted(_Digits):
@@ -186,7 +207,8 @@ def _whole(name: str, images_NCHW: Tensor, shift: int) -> Dataset:
 
 @cache
 def _raw() -> tuple[np.ndarray, np.ndarray]:
-    """Images `[1797, 8, 8]` with values 0..16 and labels `[1797]`, uint8, in the order of the file."""
+    """Returns the images `[1797, 8, 8]` with values 0..16 and the labels `[1797]` as uint8, in the order of the
+    file."""
     package = find_spec("sklearn")  # only located: importing it takes two seconds
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("the built-in digits are read from scikit-learn's files: pip install scikit-learn")
@@ -202,7 +224,7 @@ def _raw() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _images() -> Tensor:
-    """All digits as uint8 `[1797, 3, 16, 16]`, values 0..255."""
+    """Returns all digits as uint8 `[1797, 3, 16, 16]` with values 0..255."""
     small = torch.from_numpy(_raw()[0]).float()[:, None] * (255 / 16)
     large = functional.interpolate(small, size=(16, 16), mode="bilinear", align_corners=False)
     pixels: Tensor = large.round().clamp(0, 255).to(torch.uint8)
@@ -221,7 +243,7 @@ def _rows_by_class() -> list[Tensor]:
 
 @cache
 def _halves() -> tuple[Tensor, Tensor]:
-    """Row numbers of the training pool (901) and of the test set (896), stratified by class."""
+    """Returns the row numbers of the training pool (901) and of the test set (896), stratified by class."""
     random = generator(_SPLIT_SEED, "data", "digits")
     train, test = [], []
     for rows in _rows_by_class():
@@ -233,7 +255,7 @@ def _halves() -> tuple[Tensor, Tensor]:
 
 
 def _edges(images_NCHW: Tensor) -> Tensor:
-    """Sobel gradient magnitude, scaled so that the strongest edge of each image is 255."""
+    """Returns the Sobel gradient magnitude, scaled so that the strongest edge of each image is 255."""
     kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
     kernels = torch.stack([kernel, kernel.T])[:, None]
     gradient = functional.conv2d(functional.pad(images_NCHW[:, :1].float(), (1,) * 4, mode="replicate"), kernels)

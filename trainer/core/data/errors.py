@@ -1,4 +1,4 @@
-"""What can be wrong with data on disk, by a stable code (the message says what to do)."""
+"""Problems with data on disk. Each has a stable code, and its message says what to do."""
 
 from typing import Literal
 
@@ -17,8 +17,8 @@ Code = Literal[
 ]
 
 
-class DataProblem(ValueError):  # noqa: N818  the outcome's name
-    """Nothing was made, or nothing that was made counts."""
+class DataProblem(ValueError):  # noqa: N818  the name is the condition itself
+    """Data cannot be used or prepared. Nothing was written, or what was written is not used."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(f"{code}: {message}")

@@ -1,4 +1,4 @@
-"""What a file system can refuse, told as a data problem: no room, no permission, or another process at work."""
+"""Reports failures of the file system as data problems: a full disk, missing permission, or another process at work."""
 
 import errno
 import logging
@@ -20,20 +20,20 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIS
 
 
 def free_bytes(folder: Path) -> int:
-    """Free bytes where `folder` is or would be made."""
+    """Returns the free bytes on the disk of `folder`, which need not exist yet."""
     there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
     return shutil.disk_usage(there).free
 
 
 def require(folder: Path, needed: int) -> None:
-    """Raises DataProblem E_DISK where `folder` has no room for `needed` bytes."""
+    """Raises DataProblem E_DISK if the disk of `folder` has fewer than `needed` free bytes."""
     if needed > (free := free_bytes(folder)):
         raise _full(folder, needed, free)
 
 
 @contextmanager
 def writing(folder: Path, needed: int | None = None) -> Iterator[None]:
-    """Turns the errors of a full or forbidden disk into DataProblem E_DISK and E_PERM; others go on as they are."""
+    """Turns errors of a full or forbidden disk into DataProblem E_DISK or E_PERM. Other errors pass unchanged."""
     try:
         yield
     except OSError as error:
@@ -48,9 +48,10 @@ def writing(folder: Path, needed: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path, what: str, timeout_s: float) -> Iterator[None]:
-    """Alone among processes and threads that hold `path`; the lock ends with the process, however it ends.
+    """Holds the lock file `path` alone among processes and threads. The lock ends with the process, however it ends.
 
-    Waits for another one, and says so. Raises DataProblem E_LOCKED after `timeout_s`.
+    If another process holds it, logs that and waits. Raises DataProblem E_LOCKED after `timeout_s` seconds. `what`
+    describes the protected work in messages.
     """
     lock = FileLock(path)
     try:
@@ -60,8 +61,8 @@ def locked(path: Path, what: str, timeout_s: float) -> Iterator[None]:
         try:
             lock.acquire(timeout=timeout_s)
         except Timeout as error:
-            told = f"another process is at work on {what} ({path} is locked) and did not end in {timeout_s:g} s"
-            raise DataProblem("E_LOCKED", f"{told}; wait for it, or stop it, and start again") from error
+            busy = f"another process is at work on {what} ({path} is locked) and did not end in {timeout_s:g} s"
+            raise DataProblem("E_LOCKED", f"{busy}; wait for it, or stop it, and start again") from error
     try:
         yield
     finally:
@@ -69,12 +70,15 @@ def locked(path: Path, what: str, timeout_s: float) -> Iterator[None]:
 
 
 def aside(directory: Path) -> Path:
-    """Where this process makes `directory` before it is whole."""
+    """Returns the temporary path at which this process builds `directory`."""
     return directory.with_name(f"{directory.name}.partial-{os.getpid()}")
 
 
 def remove_stale(directory: Path, disk: Disk) -> None:
-    """Removes what killed processes left beside `directory`. Call it under the lock: other machines have other processes."""
+    """Removes what killed processes left beside `directory`.
+
+    The caller must hold the lock, because process ids of other machines mean nothing here.
+    """
     for left in _left(directory):
         pid = left.name.rpartition("-")[2]
         if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
@@ -82,14 +86,14 @@ def remove_stale(directory: Path, disk: Disk) -> None:
 
 
 def tidy(directory: Path, lock: Path, disk: Disk) -> None:
-    """The same for a finished `directory`, where it can be done at once."""
+    """Removes what killed processes left beside a finished `directory`, unless the lock is taken or a file refuses."""
     if _left(directory):
         with suppress(DataProblem, OSError), locked(lock, str(directory), 0):
             remove_stale(directory, disk)
 
 
 def replace(made: Path, directory: Path, disk: Disk) -> None:
-    """Renames `made` to `directory`, and removes what was there, which its readers keep until they close it."""
+    """Renames `made` to `directory` and removes the previous one. Processes that have it open can still read it."""
     old = directory.with_name(f"{directory.name}.old-{os.getpid()}")
     if directory.exists():
         disk.rename(directory, old)

@@ -1,7 +1,7 @@
-"""A share of the training images of every class, held out: it stands in place of the test split, which is then never read.
+"""Holds out a share of the training images of every class, which replaces the test split.
 
-What is chosen on it (settings in a search) owes nothing to the test images. Which images are held out depends on the data
-alone, never on a training seed, so all seeds and methods are judged on the same ones.
+The test images are then never read, so that settings chosen in a search do not depend on them. The held-out images
+depend on the data alone and not on a training seed, so that all seeds and methods are evaluated on the same images.
 """
 
 import math
@@ -17,7 +17,7 @@ _SEED = 0
 
 
 def held_out(dataset: Dataset, share: float) -> Dataset:
-    """`dataset` with its held-out training images as its test split; as it is where `share` is 0."""
+    """Returns `dataset` with held-out training images as its test split, or `dataset` itself if `share` is 0."""
     if share == 0:
         return dataset
     kept_K, held_H = rows(dataset.train.labels_N, len(dataset.classes), share)
@@ -27,7 +27,10 @@ def held_out(dataset: Dataset, share: float) -> Dataset:
 
 
 def rows(labels_N: Tensor, classes: int, share: float) -> tuple[Tensor, Tensor]:
-    """Row numbers that stay for training and that are held out, both ascending; a smaller share is part of a larger one."""
+    """Returns the row numbers kept for training `[K]` and the held-out ones `[H]`, both ascending.
+
+    The rows held out for a smaller share are among those held out for a larger one.
+    """
     kept, held = [], []
     for label in range(classes):
         of_class = (labels_N == label).nonzero().flatten()
@@ -39,7 +42,10 @@ def rows(labels_N: Tensor, classes: int, share: float) -> tuple[Tensor, Tensor]:
 
 
 def held_size(images: int, share: float) -> int:
-    """How many of a class's training images are held out: at least one, and never the last one; none for share 0."""
+    """Returns how many of a class's `images` training images are held out.
+
+    It is at least one but never all of them, and 0 for share 0.
+    """
     if share == 0:
         return 0
     return max(min(max(math.floor(share * images + 0.5), 1), images - 1), 0)

@@ -1,4 +1,4 @@
-"""One image file to RGB pixels, decided by its bytes and never by its name.
+"""Decodes one image file to RGB pixels. The format is recognised by the file's bytes and not by its name.
 
 EXIF orientation is not applied and transparency is dropped, as in the references' `Image.open(...).convert("RGB")`.
 """
@@ -24,7 +24,7 @@ _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 @dataclass(frozen=True)
 class Decoded:
-    """`image` is RGB of the recipe's size; `mode` is what the file held."""
+    """A decoded image. `image` is RGB of the recipe's size, and `mode` is PIL's name of the mode in the file."""
 
     image: Image.Image
     mode: str
@@ -32,7 +32,7 @@ class Decoded:
 
 
 class _Gate:
-    """Many decode at once, or one repairs alone: PIL's switch for truncated images is the whole process's."""
+    """Lets many threads decode at once or one repair alone, because PIL's switch for truncated images is global."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -53,7 +53,7 @@ class _Gate:
     @contextmanager
     def alone(self) -> Iterator[None]:
         with self._changed:
-            self._repairs += 1  # from here on no decode begins
+            self._repairs += 1  # no decoding starts from here on
             try:
                 self._changed.wait_for(lambda: not self._decoding)
                 yield
@@ -66,7 +66,10 @@ _GATE = _Gate()
 
 
 def decode(payload: bytes, recipe: Recipe, name: str, repair: bool = False) -> Decoded:
-    """The image in `payload`, with its missing end left grey if `repair`. Raises DataProblem E_DECODE, which tells `name`."""
+    """Decodes the image in `payload`. With `repair`, the missing end of a truncated image stays grey.
+
+    Raises DataProblem E_DECODE, whose message contains `name`.
+    """
     try:
         if not repair:
             with _GATE.shared():
@@ -83,7 +86,10 @@ def decode(payload: bytes, recipe: Recipe, name: str, repair: bool = False) -> D
 
 
 def fitted(pixels_HW3: np.ndarray, recipe: Recipe, name: str) -> Decoded:
-    """The same for pixels that are no image file. Raises DataProblem E_DECODE."""
+    """Applies `recipe` to uint8 pixels `[H, W, 3]` that do not come from an image file.
+
+    Raises DataProblem E_DECODE, whose message contains `name`.
+    """
     if pixels_HW3.dtype != np.uint8 or pixels_HW3.ndim != 3 or pixels_HW3.shape[2] != 3:
         found = f"{pixels_HW3.dtype} {list(pixels_HW3.shape)}"
         raise undecodable(name, pixels_HW3.nbytes, f"its pixels are {found}, not uint8 [H, W, 3]")
@@ -94,19 +100,19 @@ def fitted(pixels_HW3: np.ndarray, recipe: Recipe, name: str) -> Decoded:
 
 
 def undecodable(name: str, size: int, why: str, payload: bytes = b"") -> DataProblem:
-    """E_DECODE, with the first bytes where they say that this is no image at all."""
+    """Returns DataProblem E_DECODE. Its message shows the first bytes of `payload` if that is not an image at all."""
     starts = f" (it starts with {payload[:16]!r})" if "UnidentifiedImageError" in why and payload else ""
     remedy = "fetch the file again, or leave such images out with on-bad-image skip, or fill truncated ones with repair"
     return DataProblem("E_DECODE", f"{name} ({size:,} bytes) cannot be decoded: {why.split(' <')[0]}{starts}; {remedy}")
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB. Raises ValueError where the mode says nothing about which value is white."""
+    """Converts an image of any mode to RGB. Raises ValueError if the mode does not define which value is white."""
     if image.mode == "RGB":
         return image
     image = _eight_bits(image)
     if image.mode in ("P", "PA"):
-        image.info.pop("transparency", None)  # PIL would warn of it, and drops it all the same
+        image.info.pop("transparency", None)  # PIL would warn about it and drop it anyway
     return image.convert("RGB")
 
 
@@ -134,7 +140,7 @@ def _fitted(image: Image.Image, recipe: Recipe) -> Decoded:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 0..255, where PIL's own conversion would clip it; other modes as they are."""
+    """Scales 16-bit grey to 0..255, which PIL's own conversion would clip. Returns other modes unchanged."""
     if image.mode == "F":
         raise ValueError("floating-point images say nothing about which value is white")
     if image.mode not in _SIXTEEN_BITS:

@@ -1,4 +1,4 @@
-"""`manifest.json` of a cache: written last, so that a folder without it is no cache."""
+"""The file `manifest.json` of a cache. It is written last, so that a folder without it is not a cache."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, config=_STRICT)
 class FoundArchive:
-    """`known_good` is None where nobody published a digest."""
+    """An archive that the data was unpacked from. `known_good` is None if no digest was published for it."""
 
     name: str
     bytes: int
@@ -36,21 +36,27 @@ class FoundArchive:
 
 @dataclass(frozen=True, config=_STRICT)
 class Source:
-    """Where the pixels came from. `listing_sha256` is over items, labels and classes, not over pixels."""
+    """The origin of the pixels.
+
+    `listing_sha256` covers items, labels and classes, but not pixels. `label_files` maps paths to sha256 digests.
+    """
 
     root: str
     layout: str
     listing_sha256: str
     on_bad_image: OnBadImage
     reader: bool
-    """Whether items are no files but names that the adapter's `read` knows."""
+    """Whether items are names for the listing's `read` instead of image files."""
     archives: tuple[FoundArchive, ...] = ()
     label_files: Mapping[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=_STRICT)
 class SplitRecord:
-    """Row i of the images `[n, 3, S, S]`, row i of the labels and line i of the items (`PARTS`) are of one image."""
+    """The record of one split.
+
+    Row i of the images `[n, 3, S, S]`, row i of the labels and line i of the items (`PARTS`) describe the same image.
+    """
 
     n: Annotated[int, Field(ge=1)]
     expected_n: int | None
@@ -65,7 +71,7 @@ class SplitRecord:
     channel_mean: Triple
     channel_std: Triple
     modes: Mapping[str, int] = Field(default_factory=dict)
-    """Images that were not RGB, by what they were."""
+    """The number of images by mode, for those that were not RGB."""
     upscaled: int = 0
     skipped: tuple[str, ...] = ()
     repaired: tuple[str, ...] = ()
@@ -73,7 +79,10 @@ class SplitRecord:
 
 @dataclass(frozen=True, config=_STRICT)
 class Manifest:
-    """`partial` says that images are missing which the data set has; `variant` names a subset."""
+    """The content of `manifest.json`.
+
+    `partial` says that some of the data set's images are missing. `variant` is the name of a subset list, if any.
+    """
 
     dataset: str
     variant: str
@@ -91,7 +100,10 @@ class Manifest:
     schema: Literal[1] = 1
 
     def digest(self) -> str:
-        """sha256 of what training sees: recipe, classes, pixels and labels; not of when, from where and by which names."""
+        """Returns the sha256 of what training sees: recipe, classes, pixels and labels.
+
+        Time, place and file names of the source do not count.
+        """
         splits = {name: [each.images_sha256, each.labels_sha256] for name, each in self.splits.items()}
         content = [self.schema, asdict(self.recipe), self.classes, splits]
         return hashlib.sha256(canonical(content).encode()).hexdigest()
@@ -104,7 +116,7 @@ _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest of the cache in `directory`, not compared with the files. Raises DataProblem E_CACHE."""
+    """Reads the manifest of the cache in `directory` without checking the files. Raises DataProblem E_CACHE."""
     path = directory / MANIFEST
     try:
         raw = path.read_bytes()
@@ -127,17 +139,17 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def bad_cache(path: Path, what: str) -> DataProblem:
-    """E_CACHE about one file, with the remedy that always helps."""
+    """Returns DataProblem E_CACHE for one file, with the remedy to prepare the data set again."""
     return DataProblem("E_CACHE", f"{path} {what}; delete the folder {path.parent} and prepare the data set again")
 
 
 def warnings_of(records: Mapping[str, SplitRecord]) -> list[str]:
-    """W_MODE and W_UPSCALED of each split, with counts."""
-    told = []
+    """Returns the warnings W_MODE and W_UPSCALED of each split, with counts."""
+    found = []
     for split, record in records.items():
         if record.modes:
             modes = ", ".join(f"mode {mode} {count:,}" for mode, count in record.modes.items())
-            told.append(f"W_MODE: {split}: converted to RGB: {modes}")
+            found.append(f"W_MODE: {split}: converted to RGB: {modes}")
         if record.upscaled:
-            told.append(f"W_UPSCALED: {split}: {record.upscaled:,} images are smaller than the recipe's pixels")
-    return told
+            found.append(f"W_UPSCALED: {split}: {record.upscaled:,} images are smaller than the recipe's pixels")
+    return found

@@ -1,4 +1,7 @@
-"""A node's own copy of a cache that lies on slow shared storage: fetched once, verified, whole or not there."""
+"""Keeps a node's own copy of a cache that lies on slow shared storage.
+
+The copy is made once and verified, and it appears atomically.
+"""
 
 import os
 import shutil
@@ -13,9 +16,9 @@ LOCK_TIMEOUT_S = 3600
 
 
 def localised(directory: Path) -> Path:
-    """`directory`, or this node's copy of it below RELEARN_DATA_LOCAL, where that is set.
+    """Returns this node's copy of `directory` below RELEARN_DATA_LOCAL, or `directory` if that is not set.
 
-    Raises DataProblem E_CACHE where the copy is not what the manifest says, E_DISK where it does not fit.
+    Raises DataProblem E_CACHE if the copy differs from the manifest and E_DISK if it does not fit on the disk.
     """
     root = os.environ.get("RELEARN_DATA_LOCAL")
     if not root:

@@ -1,4 +1,4 @@
-"""Prepared data sets as a spec names them. What it refers to is fixed by a digest, filled in when the spec is posted."""
+"""Prepared data sets as a spec names them. A digest, filled in when the spec is posted, fixes the content."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _SOURCES = ("tiny-imagenet", "cifar10", "cifar100")
 
 
 def cache_root() -> Path:
-    """Where prepared data lies: RELEARN_DATA, else `data` in the home folder; every node must see or have a copy of it."""
+    """Returns the folder of prepared data: RELEARN_DATA, or `data` in RELEARN_HOME. Every node must see it."""
     return Path(os.environ.get("RELEARN_DATA") or Path(os.environ.get("RELEARN_HOME", ".relearn")) / "data").absolute()
 
 
@@ -32,8 +32,8 @@ class _Prepared(BaseModel):
     name: str
     recipe: RecipeName | None = Field(
         None,
-        description="how files become pixels; by default native for tiny-imagenet and CIFAR, cdfsl-224 for CD-FSL's four sets, "
-        "else probe-64",
+        description="how files become pixels; by default native for tiny-imagenet and CIFAR, "
+        "cdfsl-224 for CD-FSL's four sets, else probe-64",
     )
     subset: str = Field(
         "", pattern="^([0-9a-f]{8})?$", description="first 8 hex digits of the subset list's sha256, if one was used"
@@ -51,7 +51,7 @@ class _Prepared(BaseModel):
 
     @property
     def folder(self) -> str:
-        """Of the data set below the cache's root."""
+        """The folder of the data set, relative to the root of the cache."""
         return self.name
 
     @property
@@ -65,14 +65,17 @@ class _Prepared(BaseModel):
 
     @property
     def label(self) -> str:
-        """What tables call it: NAME[.RECIPE][.SUBSET][.partial][.holdoutSHARE], where the recipe is not the usual one."""
+        """The name of the data set in tables: NAME[.RECIPE][.SUBSET][.partial][.holdoutSHARE].
+
+        The recipe is left out if it is the default one.
+        """
         usual = self.model_copy(update={"recipe": None}).chosen_recipe == self.chosen_recipe
         held = f"holdout{self.holdout:g}" if self.holdout else ""
         parts = ("" if usual else self.chosen_recipe, self.subset, "partial" if self.partial else "", held)
         return ".".join([self.folder.replace("/", ":"), *filter(None, parts)])
 
     def problem(self) -> str | None:
-        """Why the data cannot be used, with the command that helps; None where it can."""
+        """Returns why the data cannot be used and the command that helps, or None if it can be used."""
         try:
             self.opened()
         except (DataProblem, ValueError) as problem:
@@ -80,13 +83,13 @@ class _Prepared(BaseModel):
         return None
 
     def resolved(self) -> Self:
-        """With nothing left open. Raises DataProblem where it is not prepared."""
+        """Returns the spec with recipe, digest and `partial` filled in. Raises DataProblem if it is not prepared."""
         manifest = self.opened().manifest
         found = {"recipe": self.chosen_recipe, "digest": manifest.digest(), "partial": manifest.partial}
         return self.model_copy(update=found)
 
     def opened(self) -> Opened:
-        """The cache, after a look at its sizes. Raises DataProblem E_NOT_PREPARED or E_CACHE."""
+        """Opens the cache after checking its sizes. Raises DataProblem E_NOT_PREPARED or E_CACHE."""
         recipe = named(self.chosen_recipe, self.name)
         directory = find(cache_root(), self.folder, recipe, self.subset)
         if directory is None:
@@ -97,17 +100,18 @@ class _Prepared(BaseModel):
             found = opened.manifest.digest()
             raise DataProblem(
                 "E_CACHE",
-                f"{directory} has digest {found[:12]}, the spec was posted for {self.digest[:12]}: prepare that data again",
+                f"{directory} has digest {found[:12]}, the spec was posted for {self.digest[:12]}: "
+                "prepare that data again",
             )
         return opened
 
     def command(self) -> str:
-        """What prepares it."""
+        """Returns the command that prepares the data set."""
         subset = " --subset LIST.csv" if self.subset else ""
         return f"relearn data prepare {self.name} --recipe {self.chosen_recipe}{subset} --from DIR"
 
     def text(self) -> str:
-        """As an evaluator's target is written: NAME[:TREE][@RECIPE][+SUBSET][%HOLDOUT][#DIGEST][!partial]."""
+        """Returns the text of an evaluator's target: NAME[:TREE][@RECIPE][+SUBSET][%HOLDOUT][#DIGEST][!partial]."""
         held = repr(self.holdout) if self.holdout else ""
         partial = "partial" if self.partial else ""
         parts = (("@", self.recipe), ("+", self.subset), ("%", held), ("#", self.digest), ("!", partial))
@@ -117,16 +121,16 @@ class _Prepared(BaseModel):
         return self.opened().manifest.classes
 
     def train_sizes(self) -> list[int]:
-        """Training images of each class."""
+        """Returns the number of training images of each class."""
         return [size - held_size(size, self.holdout) for size in self._pool_sizes()]
 
     def _pool_sizes(self) -> list[int]:
-        """Training images of each class before any is held out."""
+        """Returns the number of training images of each class before any is held out."""
         splits = self.opened().manifest.splits
         return list((splits.get("train") or splits["all"]).class_counts)
 
     def smallest_class(self) -> int:
-        """Images, train and test together, of the class that has fewest: what bounds a few-shot episode."""
+        """Returns the number of images, train and test together, of the smallest class, which bounds an episode."""
         if self.holdout:
             return min(self._pool_sizes())
         used = [split.class_counts for name, split in self.opened().manifest.splits.items() if name != "val"]
@@ -134,7 +138,10 @@ class _Prepared(BaseModel):
         return min(counts)
 
     def test_size(self) -> int:
-        """Test images, or those that stand in their place; 0 where the data set has no split of its own."""
+        """Returns the number of test images, or of the held-out images that replace them.
+
+        It is 0 if the data set has no splits of its own.
+        """
         if self.holdout:
             return sum(held_size(size, self.holdout) for size in self._pool_sizes())
         splits = self.opened().manifest.splits
@@ -142,9 +149,9 @@ class _Prepared(BaseModel):
         return images
 
     def load(self) -> Dataset:
-        """The images, mapped from disk (copied where some are held out). Raises DataProblem.
+        """Returns the images, which are mapped from disk, or copied to memory if some are held out.
 
-        Without a split of its own, all are training images.
+        If the data set has no splits of its own, all are training images. Raises DataProblem.
         """
         opened = self.opened()
         facts = FACTS[self.name]
@@ -205,7 +212,10 @@ _TEXT = re.compile(
 
 
 def fields_of(text: str) -> dict[str, Any] | None:
-    """The fields that a target's text spells; None where it is not of that form. Raises ValueError for a share that is none."""
+    """Returns the fields of a data spec from a target's text, or None if the text does not have the form of a target.
+
+    Raises ValueError if the held-out share is not a number.
+    """
     if (match := _TEXT.fullmatch(text)) is None:
         return None
     fields: dict[str, Any] = {field: value for field, value in match.groupdict().items() if value is not None}

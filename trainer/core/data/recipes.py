@@ -1,6 +1,7 @@
-"""How an image file becomes S x S pixels: part of a cache's identity, since other resizing is other data.
+"""Recipes, which define how an image file becomes S x S pixels.
 
-The sizes and orders are those of the references (LLF, KE, CD-FSL): torchvision's Resize and CenterCrop on PIL images.
+A recipe is part of a cache's identity, because other resizing gives other data. Sizes and order of the steps follow the
+references (LLF, KE, CD-FSL), which apply torchvision's Resize and CenterCrop to PIL images.
 """
 
 import hashlib
@@ -20,9 +21,11 @@ NAMES = ("native", "train-64", "probe-64", "probe-224", "cdfsl-64", "cdfsl-224")
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Recipe:
-    """Cut `crop_bottom_px` off, make `first_px` square, convert to RGB, resize to int(size * ratio), crop to `size`.
+    """The steps from an image to `size` x `size` pixels.
 
-    `resize` "squash" makes both sides that long, "short_side" the shorter one, "none" leaves the image as it is.
+    The image loses `crop_bottom_px` rows at the bottom, is resized to a square of `first_px`, converted to RGB, resized
+    to int(size * ratio) and cropped to `size`. With `resize` "squash" both sides get that length, with "short_side" the
+    shorter side does, and with "none" the image is not resized.
     """
 
     size: Annotated[int, Field(ge=1, le=4096)]
@@ -32,7 +35,8 @@ class Recipe:
     interpolation: Literal["bilinear"] = "bilinear"
     crop_bottom_px: Annotated[int, Field(ge=0)] = 0
     first_px: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Before RGB, by PIL's own default of `Image.resize`, as CD-FSL's loader of ChestX calls it."""
+    """The side of the first resizing, or None for no such step. It happens before the conversion to RGB and uses the
+    default filter of PIL's `Image.resize`, as CD-FSL's loader of ChestX does."""
     decoder: Literal["pil"] = "pil"
     pillow: str = PIL.__version__
 
@@ -49,7 +53,7 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """First 8 hex digits of the sha256 of the canonical JSON."""
+        """The first 8 hexadecimal digits of the sha256 of the recipe's canonical JSON."""
         return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()[:8]
 
     @property
@@ -57,14 +61,12 @@ class Recipe:
         return f"{self.size}px-{self.key}"
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """`image`, which is RGB, as `size` x `size` pixels. Raises ValueError where the recipe does not fit it."""
+        """Returns the RGB image `image` as `size` x `size` pixels. Raises ValueError if the recipe does not fit it."""
         image = self._resized(image)
         width, height = image.size
         if self.crop == "center" and min(width, height) >= self.size:
-            left, top = (
-                round((width - self.size) / 2),
-                round((height - self.size) / 2),
-            )  # half to even, as torchvision's
+            # halves are rounded to even, as in torchvision
+            left, top = round((width - self.size) / 2), round((height - self.size) / 2)
             image = image.crop((left, top, left + self.size, top + self.size))
         if image.size != (self.size, self.size):
             raise ValueError(
@@ -86,14 +88,14 @@ class Recipe:
 
 
 def canonical(value: Any) -> str:
-    """JSON that is equal exactly when the values are."""
+    """Returns JSON text that is equal exactly when the values are equal."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def named(name: str, dataset: str) -> Recipe:
-    """The recipe `name` for `dataset`. Raises ValueError for an unknown name, or where it does not suit the data set.
+    """Returns the recipe `name` for `dataset`. Raises ValueError if it is unknown or does not suit the data set.
 
-    `native` leaves the pixels as they are distributed, and so does `train-64` where they are 64 x 64.
+    `native` leaves the pixels as they are distributed, and so does `train-64` if they are 64 x 64.
     """
     native = FACTS[dataset].native_px if dataset in FACTS else None
     first = 256 if dataset == "chestx" else None

@@ -6,7 +6,7 @@ import pytest
 
 from trainer.core.data import facts as module
 from trainer.core.data.facts import FACTS, read
-from trainer.core.data.sources import ADAPTERS
+from trainer.core.data.sources import SOURCES
 
 COUNTS = {
     "tiny-imagenet": (200, {"train": 100_000, "test": 10_000}),
@@ -33,7 +33,7 @@ def test_classes_and_counts(name: str) -> None:
 
 
 def test_every_adapter_has_its_facts_and_the_other_way_round() -> None:
-    assert ADAPTERS.keys() == FACTS.keys() == COUNTS.keys() | {"folder"}
+    assert SOURCES.keys() == FACTS.keys() == COUNTS.keys() | {"folder"}
     assert all(name == facts.name for name, facts in FACTS.items())
 
 

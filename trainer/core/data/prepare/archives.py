@@ -1,4 +1,5 @@
-"""The archives a data set comes in: found, compared with what was published, and unpacked without trusting them."""
+"""Finds the archives of a data set, compares them with the published digests, and unpacks them without trusting
+them."""
 
 import hashlib
 import io
@@ -32,25 +33,28 @@ _STAMP: TypeAdapter[list[FoundArchive]] = TypeAdapter(list[FoundArchive])
 
 @dataclass(frozen=True)
 class Limits:
-    """No data set of ours comes near: images hardly compress, so a large ratio is a bomb."""
+    """The limits of unpacking. No supported data set comes near them.
+
+    `ratio` limits unpacked to packed bytes: images hardly compress, so a large ratio indicates a decompression bomb.
+    """
 
     bytes: int = 500 * 10**9
     files: int = 2_000_000
     ratio: float = 100.0
     free_bytes: int = 100 * 10**6
-    """Up to here any ratio will do."""
+    """The number of unpacked bytes up to which any ratio is allowed."""
 
 
 LIMITS = Limits()
 
 
 def find(source: Path, facts: Facts) -> list[Path]:
-    """Those of the data set's archives and loose files that lie in `source`."""
+    """Returns the archives and loose files of the data set that lie in `source`."""
     return [source / each.name for each in facts.archives if (source / each.name).is_file()]
 
 
 def recorded(unpacked: Path) -> list[FoundArchive]:
-    """The archives that `unpacked` was made from, if `unpack_all` made it."""
+    """Returns the archives that `unpack_all` unpacked into `unpacked`; empty if it did not make that folder."""
     try:
         return _STAMP.validate_json((unpacked / STAMP).read_bytes())
     except (OSError, ValidationError):
@@ -58,12 +62,12 @@ def recorded(unpacked: Path) -> list[FoundArchive]:
 
 
 def present(source: Path, facts: Facts) -> bool:
-    """Whether `unpack_all` has something to give."""
+    """Returns whether `source` holds archives of the data set or what was unpacked from them."""
     return bool(find(source, facts) or recorded(source / UNPACKED))
 
 
 def check(path: Path, published: Archive) -> FoundArchive:
-    """Size and digests of `path`. Raises DataProblem E_ARCHIVE where one is not the published one."""
+    """Returns size and digests of `path`. Raises DataProblem E_ARCHIVE if one differs from the published value."""
     size = path.stat().st_size
     if published.bytes is not None and size != published.bytes:
         cut = ", so it is truncated or still being fetched" if size < published.bytes else ""
@@ -78,15 +82,22 @@ def check(path: Path, published: Archive) -> FoundArchive:
         if wanted is not None and wanted != found:
             raise _refused(path, f"expected {kind} {wanted}, found {found}", published.url)
     known = True if published.sha256 or published.md5 else None
-    return FoundArchive(published.name, size, md5.hexdigest(), sha256.hexdigest(), known)
+    return FoundArchive(
+        published.name,
+        size,
+        md5.hexdigest(),
+        sha256.hexdigest(),
+        known,
+    )
 
 
 def unpack_all(
     source: Path, facts: Facts, limits: Limits = LIMITS, timeout_s: float = 3600, disk: Disk = DISK
 ) -> tuple[Path, list[FoundArchive]]:
-    """Checks what `find` finds and unpacks it into `<source>/unpacked`, which appears whole or not at all.
+    """Checks the archives in `source` and unpacks them into `<source>/unpacked`, which appears atomically.
 
-    What was unpacked before from archives of the same sizes is taken as it is. Raises DataProblem E_ARCHIVE, E_DISK or E_PERM.
+    A folder that was unpacked before from archives of the same sizes is used again. Returns the folder and the
+    archives. Raises DataProblem E_ARCHIVE, E_DISK, E_PERM, or E_LOCKED after `timeout_s` seconds.
     """
     target = source / UNPACKED
     paths = find(source, facts)
@@ -100,7 +111,7 @@ def unpack_all(
     found = [check(path, published[path.name]) for path in paths]
     with filesystem.writing(source), filesystem.locked(source / f".{UNPACKED}.lock", str(target), timeout_s):
         if recorded(target) == found:
-            return target, found  # another process was quicker
+            return target, found  # another process has unpacked them meanwhile
         filesystem.remove_stale(target, disk)
         aside = filesystem.aside(target)
         aside.mkdir()
@@ -115,7 +126,10 @@ def unpack_all(
 
 
 def unpack(path: Path, into: Path, limits: Limits = LIMITS) -> None:
-    """The members of a zip or tar file, or the file itself where it is neither. Raises DataProblem E_ARCHIVE."""
+    """Unpacks a zip or tar file into the folder `into`, or copies a file that is neither.
+
+    Raises DataProblem E_ARCHIVE.
+    """
     try:
         if zipfile.is_zipfile(path):
             _unzip(path, into, limits)
@@ -139,7 +153,7 @@ def _unzip(path: Path, into: Path, limits: Limits) -> None:
             plain = kind in (0, stat.S_IFREG, stat.S_IFDIR) and not member.flag_bits & 1
             allow(member.orig_filename, member.file_size, plain)
         for member in archive.infolist():
-            archive.extract(member, into)  # reads no more than the size it announces, and compares the CRC
+            archive.extract(member, into)  # it reads no more than the announced size, and compares the CRC
 
 
 def _untar(path: Path, into: Path, limits: Limits) -> None:
@@ -148,16 +162,18 @@ def _untar(path: Path, into: Path, limits: Limits) -> None:
         for member in archive:
             allow(member.name, member.size, member.isreg() or member.isdir())
             archive.extract(member, into, set_attrs=False, filter="data")
-        if isinstance(
-            archive.fileobj, io.BufferedReader
-        ):  # one that is not compressed, whose cutting tarfile may not notice
+        # tarfile may not notice that an uncompressed archive is truncated
+        if isinstance(archive.fileobj, io.BufferedReader):
             archive.fileobj.seek(archive.offset)
             if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise _refused(path, "it ends without a tar file's end, so it is truncated")
 
 
 def _counted(path: Path, limits: Limits) -> Callable[[str, int, bool], None]:
-    """Judges one member after the other by its name, its size and whether it is a plain file or folder."""
+    """Returns a function that takes each member's name, size in bytes and whether it is a plain file or folder.
+
+    The function raises DataProblem E_ARCHIVE for a member that must not be unpacked, and counts towards the limits.
+    """
     most = min(limits.bytes, max(limits.free_bytes, int(path.stat().st_size * limits.ratio)))
     files = size = 0
 

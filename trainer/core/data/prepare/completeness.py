@@ -1,4 +1,4 @@
-"""Whether a tree is complete: what was listed against what the data set is known to hold."""
+"""Checks whether a tree is complete by comparing its listing with the known counts of the data set."""
 
 from collections import Counter
 
@@ -10,7 +10,10 @@ _WORST = 5
 
 
 def complaints(name: str, listing: Listing, facts: Facts | None, allow_partial: bool) -> tuple[str, ...]:
-    """What is not as `facts` say, or is empty: raised as DataProblem E_COUNT, or returned with `allow_partial`."""
+    """Compares the counts of `listing` with `facts`, and returns what differs or is empty.
+
+    Raises DataProblem E_COUNT instead, unless `allow_partial` is set and there is at least one image.
+    """
     found = {split: len(rows.items) for split, rows in listing.splits.items()}
     expected = dict(facts.splits) if facts else {}
     classes = facts.classes if facts else None
@@ -25,17 +28,18 @@ def complaints(name: str, listing: Listing, facts: Facts | None, allow_partial: 
     ]
     if classes is not None:
         parts.append(f"{len(listing.classes)} of {classes} classes")
-    told = f"{name} as found in {listing.root} ({listing.layout}) is not complete: {'; '.join(parts)}{_worst(listing, facts)}"
+    tree = f"{name} as found in {listing.root} ({listing.layout})"
+    summary = f"{tree} is not complete: {'; '.join(parts)}{_worst(listing, facts)}"
     if not any(found.values()):
-        raise DataProblem("E_COUNT", f"{told}; there is not one image to prepare")
+        raise DataProblem("E_COUNT", f"{summary}; there is not one image to prepare")
     if not allow_partial:
         remedy = "fetch and unpack the archives again, or go on with allow-partial, which marks all results"
-        raise DataProblem("E_COUNT", f"{told}; {remedy}")
-    return (f"E_COUNT: {told}",)
+        raise DataProblem("E_COUNT", f"{summary}; {remedy}")
+    return (f"E_COUNT: {summary}",)
 
 
 def _worst(listing: Listing, facts: Facts | None) -> str:
-    """The classes that miss most of what is known of them, or have least."""
+    """Describes the classes that lack most of their known images or, where no counts are known, have the fewest."""
     found = Counter(label for rows in listing.splits.values() for label in rows.labels)
     known = facts.class_counts if facts else None
     wanted = known or {}

@@ -1,4 +1,7 @@
-"""From a tree as its authors distribute it to a cache, once: checked first, written aside, whole or not at all."""
+"""Prepares a data set: turns the tree that its authors distribute into a cache.
+
+The tree is checked first. The cache is written to a temporary folder and appears atomically.
+"""
 
 import hashlib
 import logging
@@ -21,7 +24,7 @@ from trainer.core.data.prepare.completeness import complaints
 from trainer.core.data.prepare.progress import Meter, Report
 from trainer.core.data.prepare.writer import Writer, threads_for
 from trainer.core.data.recipes import Recipe, canonical
-from trainer.core.data.sources import ADAPTERS
+from trainer.core.data.sources import SOURCES
 from trainer.core.data.sources.listing import Listing
 from trainer.core.disk import DISK, Disk
 
@@ -45,10 +48,11 @@ def prepare(
     disk: Disk = DISK,
     clock: Callable[[], float] = time.time,
 ) -> Manifest:
-    """The manifest of the cache of `name` by `recipe`, which is made from `source` unless it is there already.
+    """Makes the cache of `name` by `recipe` from `source`, unless it exists already, and returns its manifest.
 
-    `name` may go on after a slash, which tells trees of one adapter apart. `listing` and `facts` stand in for the adapter's and
-    the known ones. Raises DataProblem; then nothing was made or replaced.
+    `name` is the name of a source, optionally with a slash and a suffix that distinguishes trees of the same source.
+    `listing` and `facts` replace what the source lists and what is known about the data set. Raises DataProblem, and
+    then nothing was made or replaced.
     """
     kind = name.partition("/")[0]
     facts = facts or FACTS.get(kind)
@@ -59,10 +63,19 @@ def prepare(
     problems = complaints(name, listing, expected, allow_partial)
     listing = replace(listing, splits={split: rows for split, rows in listing.splits.items() if rows.items})
     licence = f"{facts.licence}; the user supplied the data" if facts else "unknown; the user supplied the data"
-    plan = _Plan(name, listing, recipe, _origin(listing, on_bad_image, found), expected, licence, problems, subset)
+    plan = _Plan(
+        name,
+        listing,
+        recipe,
+        _origin(listing, on_bad_image, found),
+        expected,
+        licence,
+        problems,
+        subset,
+    )
     directory = plan.directory(cache_root)
     lock = directory.with_name(f".{directory.name}.lock")
-    if (same := plan.prepared(directory)) is not None:  # before the lock: a finished cache may be read-only
+    if (same := plan.prepared(directory)) is not None:  # before locking, because a finished cache may be read-only
         filesystem.tidy(directory, lock, disk)
         return same
     with filesystem.writing(cache_root, plan.bytes):
@@ -86,7 +99,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that is known before the first image is decoded."""
+    """Everything that is known before the first image is decoded."""
 
     name: str
     listing: Listing
@@ -99,7 +112,7 @@ class _Plan:
 
     @property
     def bytes(self) -> int:
-        """Of the finished cache, but for its manifest."""
+        """The size of the finished cache without its manifest."""
         items = [item for rows in self.listing.splits.values() for item in rows.items]
         names = sum(len(item.encode("utf-8", "surrogateescape")) + 1 for item in items)
         return len(items) * (3 * self.recipe.size**2 + 8) + names + 256 * len(self.listing.splits)
@@ -109,7 +122,10 @@ class _Plan:
         return cache.folder(cache_root, self.name, self.recipe, variant)
 
     def prepared(self, directory: Path) -> Manifest | None:
-        """The manifest of `directory` if it is a cache of the same listing, whose bad images were treated alike."""
+        """Returns the manifest of `directory` if it is a cache of the same listing with the same treatment of bad images.
+
+        Returns None otherwise.
+        """
         if not (directory / MANIFEST).exists():
             return None
         try:
@@ -125,15 +141,29 @@ class _Plan:
     def write(
         self, aside: Path, threads: int, progress: Report | None, disk: Disk, clock: Callable[[], float]
     ) -> Manifest:
-        """Fills `aside` but for the manifest."""
+        """Writes all files of the cache but the manifest into `aside`, and returns the manifest."""
         totals = {split: len(rows.items) for split, rows in self.listing.splits.items()}
         gigabytes = (self.bytes / 1e9, filesystem.free_bytes(aside) / 1e9)
         log.info("%s: %d images, %.3f GB to write of %.1f GB free", self.name, sum(totals.values()), *gigabytes)
-        meter = Meter(self.name, totals, 3 * self.recipe.size**2, progress, clock)
+        meter = Meter(
+            self.name,
+            totals,
+            3 * self.recipe.size**2,
+            progress,
+            clock,
+        )
         records: dict[str, SplitRecord] = {}
         bad: tuple[str, ...] = ()
         with ThreadPoolExecutor(threads, "decode") as pool:
-            writer = Writer(aside, self.listing, self.recipe, self.origin.on_bad_image, pool, disk, meter.advance)
+            writer = Writer(
+                aside,
+                self.listing,
+                self.recipe,
+                self.origin.on_bad_image,
+                pool,
+                disk,
+                meter.advance,
+            )
             for split in totals:
                 expected = self.expected.splits.get(split) if self.expected else None
                 records[split], of_split = writer.write(split, expected)
@@ -158,20 +188,23 @@ class _Plan:
 def _listed(
     name: str, source: Path, subset: Path | None, facts: Facts | None, timeout_s: float
 ) -> tuple[Listing, tuple[FoundArchive, ...]]:
-    """What the adapter finds in `source`, or in the archives that lie there."""
-    if name not in ADAPTERS:
-        raise ValueError(f"dataset must be one of {', '.join(sorted(ADAPTERS))}, got {name!r}")
+    """Returns the listing of `source`, whose archives are unpacked first if necessary, and those archives."""
+    if name not in SOURCES:
+        raise ValueError(f"dataset must be one of {', '.join(sorted(SOURCES))}, got {name!r}")
     try:
-        return ADAPTERS[name](source, subset), tuple(archives.recorded(source))
+        return SOURCES[name](source, subset), tuple(archives.recorded(source))
     except DataProblem as problem:
         if problem.code not in ("E_LAYOUT", "E_ARCHIVE") or facts is None or not archives.present(source, facts):
             raise
     root, found = archives.unpack_all(source, facts, timeout_s=timeout_s)
-    return ADAPTERS[name](root, subset), tuple(found)
+    return SOURCES[name](root, subset), tuple(found)
 
 
 def _origin(listing: Listing, on_bad_image: OnBadImage, found: tuple[FoundArchive, ...]) -> Source:
-    """Raises DataProblem E_LABEL for an item that cannot stand on a line, or lies outside the root."""
+    """Returns the origin of the pixels for the manifest.
+
+    Raises DataProblem E_LABEL for an item that contains a line break or lies outside the root.
+    """
     for rows in listing.splits.values():
         for item in rows.items:
             if "\n" in item or (listing.read is None and (item.startswith("/") or ".." in PurePosixPath(item).parts)):

@@ -1,4 +1,4 @@
-"""What is counted of images while they are decoded: modes, problems, and the sums that mean and deviation are made of."""
+"""Counts modes and problems of images while they are decoded, and sums their values for mean and standard deviation."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,10 @@ from trainer.core.data.manifest import Triple
 
 @dataclass
 class Tally:
-    """What some rows had in common; sums of integers, so their order is all one."""
+    """The counts and sums of some rows.
+
+    All are sums of integers, so the result does not depend on the order of rows.
+    """
 
     modes: Counter[str] = field(default_factory=Counter)
     upscaled: int = 0
@@ -19,9 +22,10 @@ class Tally:
     repaired: dict[int, str] = field(default_factory=dict)
     sums_3: np.ndarray = field(default_factory=lambda: np.zeros(3))
     squares_3: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    """Of the values of each channel, exact up to 2**53."""
+    """Sums of the values of each channel and of their squares `[3]`, exact up to 2**53."""
 
     def add(self, other: "Tally") -> None:
+        """Adds the counts and sums of `other`."""
         self.modes.update(other.modes)
         self.upscaled += other.upscaled
         self.skipped |= other.skipped
@@ -30,14 +34,14 @@ class Tally:
         self.squares_3 += other.squares_3
 
     def count(self, pixels_N3SS: np.ndarray) -> None:
-        """Adds the values of some images."""
-        exact = np.float32 if pixels_N3SS.shape[3] <= 256 else np.float64  # over a line of pixels
+        """Adds the values of uint8 images `[N, 3, S, S]` to the sums."""
+        exact = np.float32 if pixels_N3SS.shape[3] <= 256 else np.float64  # the sum over one row of pixels stays exact
         wide: Any = pixels_N3SS.astype(exact)
         self.sums_3 += wide.sum(3).sum((0, 2), dtype=np.float64)
         self.squares_3 += np.vecdot(wide, wide).sum((0, 2), dtype=np.float64)
 
     def moments(self, values: int) -> tuple[Triple, Triple]:
-        """Mean and standard deviation of each channel, of `values` values in 0..1."""
+        """Returns mean and standard deviation of each channel, for `values` values per channel scaled to 0..1."""
         means, deviations = [], []
         for first, second in zip(map(int, self.sums_3), map(int, self.squares_3), strict=True):
             means.append(first / values / 255)

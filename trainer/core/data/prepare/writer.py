@@ -1,4 +1,7 @@
-"""The rows of one split, decoded by several threads straight into the file they stay in. N rows, S px."""
+"""Writes the files of one split. Several threads decode images and write them directly to their place in the file.
+
+Shapes: N rows, S pixels.
+"""
 
 import errno
 import hashlib
@@ -23,16 +26,19 @@ from trainer.core.data.sources.listing import Listing
 from trainer.core.disk import Disk
 
 _ROWS_AT_ONCE, _BYTES_AT_ONCE = 32, 512 * 1024
-"""Of one task: so much fits into a core's cache, and few enough calls are made that threads seldom wait for one another."""
+"""The limits of one task. Its pixels fit into a core's cache, and there are so few tasks that threads seldom wait."""
 
 _SMALL_BYTES = 8 * 1024
 
 Advance = Callable[[str, int, int], None]
-"""Told the split, and how many rows were done and how many of them had a problem since the last time."""
+"""Receives the split, the number of rows finished since the last call, and how many of them had a problem."""
 
 
 def threads_for(listing: Listing) -> int:
-    """As many as there are cores, up to 8; one for small files, where threads would wait for one another's interpreter."""
+    """Returns the number of threads: that of the cores, up to 8, or one if the files are small.
+
+    With small files the threads would only wait for Python's global interpreter lock.
+    """
     items = next(iter(listing.splits.values())).items
     if listing.read is not None:
         return 1
@@ -46,7 +52,7 @@ def threads_for(listing: Listing) -> int:
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes splits of `listing` into `directory`."""
+    """Writes the splits of `listing` into `directory`."""
 
     directory: Path
     listing: Listing
@@ -61,7 +67,10 @@ class Writer:
         return 3 * self.recipe.size**2
 
     def write(self, split: str, expected: int | None) -> tuple[SplitRecord, tuple[str, ...]]:
-        """The split's record, and what was wrong with its images. Raises DataProblem E_DECODE or E_MISSING, or OSError."""
+        """Writes one split and returns its record and the problems of its images.
+
+        `expected` is the known number of images. Raises DataProblem E_DECODE, E_MISSING or E_PERM, or OSError.
+        """
         items = self.listing.splits[split].items
         images, labels, texts = (self.directory / f"{split}.{part}" for part in PARTS)
         tally = self._fill(images, split, items)
@@ -101,7 +110,10 @@ class Writer:
         return record, tuple(text for _, text in bad)
 
     def _fill(self, path: Path, split: str, items: Sequence[str]) -> Tally:
-        """Row i of a new file becomes the pixels of item i; that of a skipped one is black until `_keep`."""
+        """Writes a new file whose row i holds the pixels of item i.
+
+        The row of a skipped item is black until `_keep`.
+        """
         tally = Tally()
         with path.open("xb", buffering=0) as file:
             file.write(_header(len(items), self.recipe.size))
@@ -109,7 +121,7 @@ class Writer:
             tasks = [range(len(items))[first : first + at_once] for first in range(0, len(items), at_once)]
             futures = [self.pool.submit(self._decode, file.fileno(), file.tell(), rows, items) for rows in tasks]
             try:
-                # in order, so the first bad image is the one that is told
+                # in order, so that the first bad image is the one reported
                 for rows, future in zip(tasks, futures, strict=True):
                     one = future.result()
                     tally.add(one)
@@ -117,12 +129,15 @@ class Writer:
             finally:
                 for future in futures:
                     future.cancel()
-                wait(futures)  # they write to the file
+                wait(futures)  # they still write to the file
             file.truncate(file.tell() + len(items) * self.row_bytes)
         return tally
 
     def _decode(self, file: int, offset: int, rows: range, items: Sequence[str]) -> Tally:
-        """Written and not mapped: a full disk is an error of a write, and would kill the process in a mapped page."""
+        """Decodes some rows and writes them at their place in the file.
+
+        The file is not mapped into memory, because a full disk would then kill the process instead of raising OSError.
+        """
         tally = Tally()
         pixels_N3SS = np.zeros((len(rows), 3, self.recipe.size, self.recipe.size), dtype=np.uint8)
         for row, pixels_3SS in zip(rows, pixels_N3SS, strict=True):
@@ -163,12 +178,12 @@ class Writer:
 
 
 def _cause(problem: DataProblem) -> str:
-    """Without the remedy, which was taken."""
+    """Returns the message without its remedy, which has been applied."""
     return problem.message.rpartition("; ")[0]
 
 
 def _keep(path: Path, kept: Sequence[int], size: int) -> None:
-    """Moves the rows that stay to the front and cuts the file after them."""
+    """Moves the rows that stay to the front and truncates the file after them."""
     header, row_bytes = _header(len(kept), size), 3 * size**2
     with path.open("r+b", buffering=0) as file:
         for to, row in enumerate(kept):
@@ -185,7 +200,7 @@ def _write_at(file: int, rows: memoryview, offset: int) -> None:
 
 
 def _header(rows: int, size: int) -> bytes:
-    """As long for any number of rows: numpy leaves room in it for arrays to grow."""
+    """Returns the header of the file. Its length does not depend on `rows`, because numpy pads it."""
     buffer = io.BytesIO()
     described: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": (rows, 3, size, size)}
     np.lib.format.write_array_header_1_0(buffer, described)

@@ -1,8 +1,8 @@
-"""What reads the trees of each data set: names and labels only, never a pixel.
+"""Reads the folder tree of each data set: names and labels only, never pixels.
 
-torchvision's data sets are not used. Those of Flowers-102 and CIFAR refuse files with another MD5 than the authors', which
-no partial tree or fixture has; those of FGVC-Aircraft and EuroSAT accept one layout only and answer a bad label with a
-KeyError; and none can say which line of which file is wrong. The tests hold our listings against them.
+torchvision's data sets are not used. Its Flowers-102 and CIFAR accept only files with the authors' MD5, which no
+partial tree or fixture has. Its FGVC-Aircraft and EuroSAT accept one layout only and raise KeyError for a bad label.
+None of them names the file and line that is wrong. The tests compare our listings with torchvision's.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from trainer.core.data.sources import (
 )
 from trainer.core.data.sources.listing import Listing
 
-ADAPTERS: dict[str, Callable[[Path, Path | None], Listing]] = {
+SOURCES: dict[str, Callable[[Path, Path | None], Listing]] = {
     "tiny-imagenet": tiny_imagenet.read,
     "cifar10": cifar.read10,
     "cifar100": cifar.read100,
@@ -39,4 +39,8 @@ ADAPTERS: dict[str, Callable[[Path, Path | None], Listing]] = {
     "cropdisease": cropdisease.read,
     "folder": folder.read,
 }
-"""By data set: the root (its own folder, or the one that its archives were unpacked into) and a subset list to a listing."""
+"""The reader of each data set by name.
+
+A reader takes the root of the tree (the data set's own folder or the folder that its archives were unpacked into) and
+an optional subset list, and returns a listing. It raises DataProblem.
+"""

@@ -1,10 +1,13 @@
-"""FGVC-Aircraft 2013b by variant. "train" is the official train of 3,334 images, not trainval."""
+"""FGVC-Aircraft 2013b with variants as classes. "train" is the official train list of 3,334 images, not trainval."""
 
 from pathlib import Path
 
-from trainer.core.data.sources.label_files import Rows, csv_splits, lines, tree
+from trainer.core.data.sources.class_tree import tree
+from trainer.core.data.sources.label_files import lines
 from trainer.core.data.sources.layouts import Layout, read_first, refuse_subset
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.lists import csv_splits
+from trainer.core.data.sources.rows import Rows
 
 _SPLITS = ("train", "val", "test")
 
@@ -23,14 +26,21 @@ def _official(base: Path) -> Listing:
     rows = Rows(base, *_SPLITS)
     for split in _SPLITS:
         for line in lines(base / f"images_variant_{split}.txt"):
-            # Only the first space separates: variants have spaces, and slashes too.
+            # Only the first space separates, because variants contain spaces (and slashes).
             image, _, variant = line.text.strip().partition(" ")
             line.integer(image, "image id")
             if variant not in variants:
                 raise line.problem(f"unknown variant {variant!r}: it is not in variants.txt")
             rows.add(split, f"images/{image}.jpg", variants[variant], line)
     files = (base / "variants.txt", *(base / f"images_variant_{split}.txt" for split in _SPLITS))
-    return Listing("", base, tuple(variants), tuple(variants), rows.splits(), files)
+    return Listing(
+        "",
+        base,
+        tuple(variants),
+        tuple(variants),
+        rows.splits(),
+        files,
+    )
 
 
 def _lists(base: Path) -> Listing:

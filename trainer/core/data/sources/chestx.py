@@ -1,12 +1,15 @@
-"""ChestX of CD-FSL: the NIH ChestX-ray14 images with exactly one finding, if that is one of seven."""
+"""ChestX of CD-FSL: the images of NIH ChestX-ray14 whose only finding is one of seven."""
 
 from functools import partial
 from pathlib import Path
 
 from trainer.core.data.errors import DataProblem
-from trainer.core.data.sources.label_files import Line, Rows, class_folders, csv_rows, keep_listed
+from trainer.core.data.sources.class_tree import class_folders
+from trainer.core.data.sources.label_files import Line, csv_rows
 from trainer.core.data.sources.layouts import Layout, read_first
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.lists import keep_listed
+from trainer.core.data.sources.rows import Rows
 
 CLASSES = ("Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumothorax")
 _TABLES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
@@ -28,7 +31,7 @@ def _read(base: Path, table: str, parts: bool) -> Listing:
     seen: dict[str, Line] = {}
     rows = Rows(base, "all")
     for line, fields in entries:
-        # By position: the later columns differ between editions, and the names of some hold commas.
+        # Columns are read by position: the later ones differ between editions, and some of their names hold commas.
         if len(fields) < 2:
             raise line.problem("an image and its findings are needed")
         name, findings = fields[:2]
@@ -37,11 +40,18 @@ def _read(base: Path, table: str, parts: bool) -> Listing:
         seen[name] = line
         if findings in number:
             rows.add("all", f"{folder.get(name.casefold(), elsewhere)}/{name}", number[findings], line)
-    return Listing("", base, CLASSES, CLASSES, rows.splits(), (path,))
+    return Listing(
+        "",
+        base,
+        CLASSES,
+        CLASSES,
+        rows.splits(),
+        (path,),
+    )
 
 
 def _folder_of(base: Path) -> dict[str, str]:
-    """In which of Kaggle's images_001/images/ and so on each file is, by its name in lower case."""
+    """Maps the lower-case name of each file to its folder among Kaggle's images_001/images/, images_002/images/ etc."""
     folders = [f"{name}/images" for name in class_folders(base) if name.startswith("images_")]
     return {
         each.name.casefold(): folder

@@ -10,7 +10,8 @@ import numpy as np
 
 from trainer.core.data.errors import DataProblem
 from trainer.core.data.facts import FACTS
-from trainer.core.data.sources.label_files import Line, class_folders, reading, tree
+from trainer.core.data.sources.class_tree import class_folders, tree
+from trainer.core.data.sources.label_files import Line, reading
 from trainer.core.data.sources.layouts import Layout, read_first, refuse_subset
 from trainer.core.data.sources.listing import ListedSplit, Listing
 
@@ -41,7 +42,7 @@ def _read(
         root,
         (
             Layout(f"{FACTS[name].archives[0].name} as unpacked", files, pickles, ("", folder)),
-            # A batch of the pickles is a file called train, so train/0 tells the two apart.
+            # CIFAR-100's pickle is a file named train, so the folder train/0 distinguishes the two layouts.
             Layout(
                 "LLF's PNG folders (train/LABEL/, test/LABEL/)",
                 ("train/0", "test/0"),
@@ -54,7 +55,10 @@ def _read(
 
 
 def _pickles(base: Path, members: dict[str, tuple[str, ...]], meta: str, labels: str, class_names: str) -> Listing:
-    """Item `data_batch_1/7` is row 7 of that pickle. The pixels stay in memory: they come with the labels."""
+    """Returns the listing of the pickles; item `data_batch_1/7` is row 7 of the pickle `data_batch_1`.
+
+    The pixels stay in memory because they are read together with the labels.
+    """
     names = tuple(_entry(base / meta, _unpickled(base / meta), class_names, list))
     planes: dict[str, np.ndarray] = {}
     splits = {}
@@ -86,7 +90,15 @@ def _pickles(base: Path, members: dict[str, tuple[str, ...]], meta: str, labels:
         return np.ascontiguousarray(planes[file][int(row)].reshape(3, _SIDE, _SIDE).transpose(1, 2, 0))
 
     label_files = (*(base / file for each in members.values() for file in each), base / meta)
-    return Listing("", base, names, tuple(map(str, range(len(names)))), splits, label_files, read=pixels)
+    return Listing(
+        "",
+        base,
+        names,
+        tuple(map(str, range(len(names)))),
+        splits,
+        label_files,
+        read=pixels,
+    )
 
 
 def _folders(base: Path) -> Listing:
@@ -109,7 +121,7 @@ def _unpickled(path: Path) -> Any:
             return _Restricted(file, encoding="latin1").load()
     except DataProblem:
         raise
-    except Exception as error:  # a pickle that is cut or wrong may fail in any way
+    except Exception as error:  # a truncated or corrupted pickle may raise anything
         size = path.stat().st_size
         raise DataProblem(
             "E_DECODE", f"{path} ({size:,} bytes) is no readable CIFAR pickle: {error!r}. Unpack the archive again"
@@ -117,14 +129,14 @@ def _unpickled(path: Path) -> Any:
 
 
 def _array(kind: type[np.ndarray], shape: tuple[int, ...], code: str) -> np.ndarray:
-    """What numpy's own _reconstruct does, whose module has another name in each version of numpy."""
+    """Replaces numpy's own _reconstruct, whose module has another name in each version of numpy."""
     if kind is not np.ndarray:
         raise pickle.UnpicklingError(f"an array of type {kind!r}")
     return np.ndarray.__new__(kind, shape, code)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes in the pickle protocol of Python 2."""
+    """Restores bytes, which Python 3 writes as latin-1 text in the pickle protocol of Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
     return text.encode("latin1")
@@ -140,7 +152,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _Restricted(pickle.Unpickler):
-    """Lists, dicts, strings, numbers and plain arrays. Any other name in a pickle could run code, so it is refused."""
+    """Reads lists, dicts, strings, numbers and plain arrays, and refuses any other name because it could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:

@@ -1,10 +1,11 @@
-"""CropDiseases (PlantVillage): the train folder, which alone the few-shot references use."""
+"""CropDiseases (PlantVillage). Only the train folder is read, as in the few-shot references."""
 
 from pathlib import Path
 
-from trainer.core.data.sources.label_files import keep_listed, tree
+from trainer.core.data.sources.class_tree import tree
 from trainer.core.data.sources.layouts import Layout, read_first
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.lists import keep_listed
 
 
 def read(root: Path, subset: Path | None = None) -> Listing:
@@ -16,6 +17,6 @@ def _read(base: Path) -> Listing:
 
 
 _LAYOUTS = (
-    # Every class is called CROP___DISEASE, which tells the folder from any other.
+    # Every class is named CROP___DISEASE, which distinguishes this folder from any other.
     Layout("Kaggle's archive as unpacked (dataset/train/)", ("*___*/",), _read, ("dataset/train", "train", "")),
 )

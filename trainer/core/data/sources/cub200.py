@@ -1,10 +1,12 @@
-"""Caltech-UCSD Birds 200-2011: four text files joined by image id."""
+"""Caltech-UCSD Birds 200-2011, whose labels are four text files that are joined by image id."""
 
 from pathlib import Path
 
-from trainer.core.data.sources.label_files import Line, Rows, lines, tree
+from trainer.core.data.sources.class_tree import tree
+from trainer.core.data.sources.label_files import Line, lines
 from trainer.core.data.sources.layouts import Layout, read_first, refuse_subset
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.rows import Rows
 
 _SPLITS = {"1": "train", "0": "test"}
 
@@ -39,11 +41,18 @@ def _official(base: Path) -> Listing:
         if flag not in _SPLITS:
             raise split_line.problem(f"{flag!r} is neither 1 (train) nor 0 (test)")
         rows.add(_SPLITS[flag], f"images/{path}", number[name], line)
-    return Listing("", base, tuple(names[each][0] for each in class_ids), tuple(class_ids), rows.splits(), files)
+    return Listing(
+        "",
+        base,
+        tuple(names[each][0] for each in class_ids),
+        tuple(class_ids),
+        rows.splits(),
+        files,
+    )
 
 
 def _by_id(path: Path) -> dict[str, tuple[str, Line]]:
-    """Lines of `ID VALUE` in their order."""
+    """Reads a file of lines `ID VALUE`; returns id -> (value, line) in the order of the file."""
     table: dict[str, tuple[str, Line]] = {}
     for line in lines(path):
         key, _, value = line.text.strip().partition(" ")
@@ -67,5 +76,11 @@ _LAYOUTS = (
         _official,
         ("", "CUB_200_2011"),
     ),
-    Layout("LLF's tree (train/CLASS/, test/CLASS/)", ("train/*/", "test/*/"), _folders, ("", "CUB200"), renamed=True),
+    Layout(
+        "LLF's tree (train/CLASS/, test/CLASS/)",
+        ("train/*/", "test/*/"),
+        _folders,
+        ("", "CUB200"),
+        renamed=True,
+    ),
 )

@@ -1,4 +1,4 @@
-"""Stanford Dogs. Its images are ImageNet's, and some of its classes are also Tiny-ImageNet's."""
+"""Stanford Dogs. Its images come from ImageNet, and some of its classes are also in Tiny-ImageNet."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from trainer.core.data.facts import FACTS
-from trainer.core.data.sources.label_files import Line, Rows, mat, tree
+from trainer.core.data.sources.class_tree import tree
+from trainer.core.data.sources.label_files import Line, mat
 from trainer.core.data.sources.layouts import Layout, read_first, refuse_subset
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.rows import Rows
 
 _LISTS = {"train": "train_list.mat", "test": "test_list.mat"}
 _IN_TINY_IMAGENET = ("n02094433", "n02099601", "n02099712", "n02106662", "n02113799")
@@ -20,8 +22,10 @@ def read(root: Path, subset: Path | None = None) -> Listing:
     refuse_subset("dogs", subset)
     listing = read_first("dogs", root, _LAYOUTS)
     shared = [name for name in listing.class_ids if name.startswith(_IN_TINY_IMAGENET)]
-    note = f"W_LEAKAGE: {len(shared)} classes are also in Tiny-ImageNet, so for a net trained there this is no clean target: "
-    return replace(listing, notes=(*listing.notes, note + ", ".join(shared))) if shared else listing
+    if not shared:
+        return listing
+    note = f"W_LEAKAGE: {len(shared)} classes are also in Tiny-ImageNet, so for a net trained there"
+    return replace(listing, notes=(*listing.notes, f"{note} this is no clean target: {', '.join(shared)}"))
 
 
 def _official(base: Path, lists: str) -> Listing:
@@ -49,11 +53,18 @@ def _official(base: Path, lists: str) -> Listing:
     for split, file, class_id, line in listed:
         rows.add(split, f"Images/{file}", number_of[class_id], line)
     ids = tuple(folders[class_id][0] for class_id in class_ids)
-    return Listing("", base, _breeds(ids), ids, rows.splits(), tuple(base / lists / name for name in _LISTS.values()))
+    return Listing(
+        "",
+        base,
+        _breeds(ids),
+        ids,
+        rows.splits(),
+        tuple(base / lists / name for name in _LISTS.values()),
+    )
 
 
 def _text(cell: Any) -> str:
-    """The string in a cell, which scipy wraps in as many arrays as MATLAB did."""
+    """Returns the string in a MATLAB cell, which scipy wraps in nested arrays of size 1."""
     while isinstance(cell, np.ndarray) and cell.size == 1:
         cell = cell.item()
     return str(cell)
@@ -75,5 +86,11 @@ _LAYOUTS = (
         ("Images", *(f"lists/{name}" for name in _LISTS.values())),
         partial(_official, lists="lists"),
     ),
-    Layout("LLF's tree (train/CLASS/, test/CLASS/)", ("train/*/", "test/*/"), _folders, ("", "Dog120"), renamed=True),
+    Layout(
+        "LLF's tree (train/CLASS/, test/CLASS/)",
+        ("train/*/", "test/*/"),
+        _folders,
+        ("", "Dog120"),
+        renamed=True,
+    ),
 )

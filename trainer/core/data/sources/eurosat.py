@@ -1,10 +1,11 @@
-"""EuroSAT in RGB: ten class folders, no split."""
+"""EuroSAT in RGB, which has ten class folders and no splits."""
 
 from pathlib import Path
 
-from trainer.core.data.sources.label_files import keep_listed, tree
+from trainer.core.data.sources.class_tree import tree
 from trainer.core.data.sources.layouts import Layout, read_first
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.lists import keep_listed
 
 CLASSES = (
     *("AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial"),
@@ -23,6 +24,10 @@ def _read(base: Path) -> Listing:
 _LAYOUTS = (
     Layout("EuroSAT.zip as unpacked (2750/)", CLASSES, _read, ("2750", "eurosat/2750", "EuroSAT/2750", "")),
     Layout(
-        "the newer EuroSAT_RGB.zip as unpacked", CLASSES, _read, ("EuroSAT_RGB", "eurosat/EuroSAT_RGB"), renamed=True
+        "the newer EuroSAT_RGB.zip as unpacked",
+        CLASSES,
+        _read,
+        ("EuroSAT_RGB", "eurosat/EuroSAT_RGB"),
+        renamed=True,
     ),
 )

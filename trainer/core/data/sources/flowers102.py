@@ -1,12 +1,15 @@
-"""Oxford Flowers-102: the official splits of 1,020 train, 1,020 val and 6,149 test images."""
+"""Oxford Flowers-102 with the official splits of 1,020 train, 1,020 val and 6,149 test images."""
 
 from pathlib import Path
 
-from trainer.core.data.sources.label_files import Line, Rows, csv_splits, mat, tree
+from trainer.core.data.sources.class_tree import tree
+from trainer.core.data.sources.label_files import Line, mat
 from trainer.core.data.sources.layouts import Layout, read_first, refuse_subset
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.lists import csv_splits
+from trainer.core.data.sources.rows import Rows
 
-# The label file has numbers only; the names are those of the data set's page.
+# The label file has numbers only. The names come from the data set's web page.
 NAMES = (
     *("pink primrose", "hard-leaved pocket orchid", "canterbury bells", "sweet pea", "english marigold", "tiger lily"),
     *("moon orchid", "bird of paradise", "monkshood", "globe thistle", "snapdragon", "colt's foot", "king protea"),
@@ -46,7 +49,14 @@ def _official(base: Path) -> Listing:
                 raise line.problem(f"an image is a number from 1 to {len(labels):,}, as many as imagelabels.mat has")
             rows.add(split, f"jpg/image_{int(image):05}.jpg", int(labels[int(image) - 1]) - 1, line)
     ids = tuple(str(number) for number in range(1, len(NAMES) + 1))
-    return Listing("", base, NAMES, ids, rows.splits(), (label_file, split_file))
+    return Listing(
+        "",
+        base,
+        NAMES,
+        ids,
+        rows.splits(),
+        (label_file, split_file),
+    )
 
 
 def _lists(base: Path) -> Listing:

@@ -1,8 +1,8 @@
-"""Any images that are sorted into one folder per class, with or without splits."""
+"""The user's own images, sorted into one folder per class, with or without splits."""
 
 from pathlib import Path
 
-from trainer.core.data.sources.label_files import class_folders, folder_split, tree
+from trainer.core.data.sources.class_tree import class_folders, folder_split, tree
 from trainer.core.data.sources.layouts import Layout, read_first, refuse_subset
 from trainer.core.data.sources.listing import Listing
 
@@ -15,7 +15,7 @@ def read(root: Path, subset: Path | None = None) -> Listing:
 
 
 def _split(base: Path) -> Listing:
-    """The classes are train's; another split may lack some, which is then noted."""
+    """Lists the splits, whose classes are those of train. A class that another split lacks is noted."""
     listing = tree(base, {"train": "train"})
     splits = dict(listing.splits)
     notes = []
@@ -25,7 +25,14 @@ def _split(base: Path) -> Listing:
             lacking = sorted(set(listing.classes) - {listing.classes[label] for label in splits[split].labels})
             if lacking:
                 notes.append(f"W_CLASSES: {split} holds no image of {', '.join(lacking)}")
-    return Listing("", base, listing.classes, listing.class_ids, splits, notes=tuple(notes))
+    return Listing(
+        "",
+        base,
+        listing.classes,
+        listing.class_ids,
+        splits,
+        notes=tuple(notes),
+    )
 
 
 def _whole(base: Path) -> Listing:

@@ -1,12 +1,14 @@
-"""ISIC 2018 task 3 (HAM10000): the training part, which alone has public labels that CD-FSL uses."""
+"""ISIC 2018 task 3 (HAM10000). Only the training part is read, because only its labels are used by CD-FSL."""
 
 from functools import partial
 from pathlib import Path
 
 from trainer.core.data.errors import DataProblem
-from trainer.core.data.sources.label_files import Rows, csv_rows, keep_listed
+from trainer.core.data.sources.label_files import csv_rows
 from trainer.core.data.sources.layouts import Layout, read_first
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.lists import keep_listed
+from trainer.core.data.sources.rows import Rows
 
 _IMAGES, _TABLE = "ISIC2018_Task3_Training_Input", "ISIC2018_Task3_Training_GroundTruth"
 
@@ -32,7 +34,14 @@ def _read(base: Path, table: str) -> Listing:
         if len(values) != len(classes) or sorted(values) != [0.0] * (len(classes) - 1) + [1.0]:
             raise line.problem(f"one of {len(classes)} columns must be 1 and the others 0")
         rows.add("all", f"{_IMAGES}/{image}.jpg", values.index(1.0), line)
-    return Listing("", base, classes, classes, rows.splits(), (path,))
+    return Listing(
+        "",
+        base,
+        classes,
+        classes,
+        rows.splits(),
+        (path,),
+    )
 
 
 _LAYOUTS = (

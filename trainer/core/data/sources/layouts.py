@@ -1,4 +1,4 @@
-"""Which of the known layouts a tree has, and what to tell people whose tree has none."""
+"""Recognises which of the known layouts a tree has, and explains what to do if it has none."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -6,17 +6,17 @@ from pathlib import Path
 
 from trainer.core.data.errors import DataProblem
 from trainer.core.data.facts import FACTS, Facts
-from trainer.core.data.sources.label_files import reading, remedy
+from trainer.core.data.sources.label_files import SHOWN, reading
 from trainer.core.data.sources.listing import Listing
-
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A tree that `read` understands once its base is known: all of `needs` is there and nothing of `forbids`.
+    """A shape of tree that `read` can list.
 
-    Both are paths below the base, in which `*` matches any name; `below` says where under the root the base may be.
+    A folder is the base of this layout if all paths in `needs` exist below it and none in `forbids` does. In both, `*`
+    matches any name. `below` lists the folders under the root that may be the base. `words` describes the layout in
+    messages.
     """
 
     words: str
@@ -25,10 +25,10 @@ class Layout:
     below: tuple[str, ...] = ("",)
     forbids: tuple[str, ...] = ()
     renamed: bool = False
-    """Not as the authors distribute it, which the listing's notes then say."""
+    """Whether the layout differs from what the authors distribute. The listing's notes then say so."""
 
     def hindrance(self, base: Path) -> str | None:
-        """The first thing that keeps `base` from having this layout."""
+        """Returns the first reason why `base` does not have this layout, or None if it has it."""
         missing = next((base / each for each in self.needs if not _present(base, each)), None)
         if missing is not None:
             return f"{missing} is missing"
@@ -37,7 +37,10 @@ class Layout:
 
 
 def read_first(name: str, root: Path, layouts: Sequence[Layout]) -> Listing:
-    """The listing by the first layout that matches, its own folder tried as well as its parent."""
+    """Returns the listing of `root` by the first of `layouts` that matches.
+
+    Raises DataProblem E_ARCHIVE if an archive must be unpacked first and E_LAYOUT if no layout matches.
+    """
     root = root.expanduser()
     tried = []
     with reading(root):
@@ -54,6 +57,7 @@ def read_first(name: str, root: Path, layouts: Sequence[Layout]) -> Listing:
 
 
 def refuse_subset(name: str, subset: Path | None) -> None:
+    """Raises ValueError if a subset is given for a data set without published lists."""
     if subset is not None:
         able = ", ".join(each.name for each in FACTS.values() if each.cdfsl)
         raise ValueError(
@@ -72,7 +76,7 @@ def _named(layout: Layout, below: str, listing: Listing) -> Listing:
 
 
 def _unknown(facts: Facts, root: Path, tried: list[str], below: list[str]) -> DataProblem:
-    """E_ARCHIVE where an archive waits to be unpacked, else E_LAYOUT."""
+    """Returns E_ARCHIVE if there is an archive that is not unpacked yet, else E_LAYOUT."""
     known = {each.name: each for each in facts.archives if each.packed}
     waiting = [path for part in below for name in known if (path := root / part / name).is_file()]
     if root.is_file():
@@ -86,16 +90,29 @@ def _unknown(facts: Facts, root: Path, tried: list[str], below: list[str]) -> Da
             f" `relearn data prepare {facts.name}` unpack it. Layouts tried:{reasons or ' none, this is no folder'}",
         )
     if not root.exists():
-        return DataProblem("E_LAYOUT", f"{root} does not exist. {remedy(facts)}")
+        return DataProblem("E_LAYOUT", f"{root} does not exist. {_remedy(facts)}")
     names = sorted(each.name for each in root.iterdir())
-    there = ", ".join(names[:_SHOWN]) or "nothing"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    there = ", ".join(names[:SHOWN]) or "nothing"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return DataProblem(
         "E_LAYOUT",
-        f"no known layout of {facts.name} in {root}.\nTried:{reasons}\nThere: {there}{more}.\n{remedy(facts)}",
+        f"no known layout of {facts.name} in {root}.\nTried:{reasons}\nThere: {there}{more}.\n{_remedy(facts)}",
     )
 
 
 def _described(path: Path, expected: int | None) -> str:
     size = f"{path.stat().st_size:,} bytes"
     return f"{path} ({size}, expected {expected:,})" if expected is not None else f"{path} ({size})"
+
+
+def _remedy(facts: Facts) -> str:
+    """Returns a sentence that says what to fetch and from where."""
+    if not facts.archives:
+        return "Give a folder that holds one folder of images per class, or train/ and val/ or test/ of such folders."
+    by_url: dict[str, list[str]] = {}
+    for each in facts.archives:
+        size = f" ({each.bytes:,} bytes)" if each.bytes is not None else ""
+        by_url.setdefault(each.url, []).append(each.name + size)
+    files = "; ".join(f"{', '.join(names)} from {url}" for url, names in by_url.items())
+    login = "a login is needed" if facts.login else "no login is needed"
+    return f"Fetch {files} ({login}), unpack, and give the folder that it was unpacked into."

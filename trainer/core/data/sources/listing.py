@@ -1,4 +1,4 @@
-"""What an adapter finds in a tree: which image belongs to which split and class. Pixels come later."""
+"""A listing says which image of a tree belongs to which split and class. It holds no pixels."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ListedSplit:
-    """Row i is `items[i]`, a POSIX path below the listing's root (or a name that `read` knows), of class `labels[i]`."""
+    """The images of one split. Row i is the image `items[i]` of class `labels[i]`.
+
+    An item is a POSIX path below the listing's root, or a name for the listing's `read`.
+    """
 
     items: tuple[str, ...]
     labels: tuple[int, ...]
@@ -17,17 +20,17 @@ class ListedSplit:
 
 @dataclass(frozen=True)
 class Listing:
-    """A data set as it lies on disk. Class i is `classes[i]` to people and `class_ids[i]` in the source's own files."""
+    """A data set as it lies on disk. Class i is named `classes[i]`, and `class_ids[i]` in the source's own files."""
 
     layout: str
-    """The layout variant that matched, in words."""
+    """A description of the layout that matched."""
     root: Path
     classes: tuple[str, ...]
     class_ids: tuple[str, ...]
     splits: Mapping[str, ListedSplit]
     label_files: tuple[Path, ...] = ()
-    """The files that splits and labels were read from; their digests go into the manifest."""
+    """The files that splits and labels were read from. Their digests go into the manifest."""
     notes: tuple[str, ...] = ()
-    """What a researcher should know, each starting with W_RENAMED, W_SUBSET or the like."""
+    """Warnings for the researcher. Each starts with a code such as W_RENAMED or W_SUBSET."""
     read: Callable[[str], np.ndarray] | None = field(default=None, compare=False)
-    """For data that is no image files: item -> uint8 `[H, W, 3]`."""
+    """Returns the pixels of an item as uint8 `[H, W, 3]`. It is None if the items are image files."""

@@ -1,11 +1,13 @@
-"""MIT Indoor-67: the 6,700 images of the two list files; the archive's other 8,920 belong to no split."""
+"""MIT Indoor-67: the 6,700 images of the two list files. The other 8,920 images of the archive belong to no split."""
 
 from functools import partial
 from pathlib import Path
 
-from trainer.core.data.sources.label_files import Rows, lines, tree
+from trainer.core.data.sources.class_tree import tree
+from trainer.core.data.sources.label_files import lines
 from trainer.core.data.sources.layouts import Layout, read_first, refuse_subset
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.rows import Rows
 
 _LISTS = {"train": "TrainImages.txt", "test": "TestImages.txt"}
 
@@ -25,7 +27,14 @@ def _official(base: Path, images: str) -> Listing:
     rows = Rows(base, *_LISTS)
     for split, line, path in listed:
         rows.add(split, f"{images}/{path}", number[path.partition("/")[0]], line)
-    return Listing("", base, classes, classes, rows.splits(), tuple(base / name for name in _LISTS.values()))
+    return Listing(
+        "",
+        base,
+        classes,
+        classes,
+        rows.splits(),
+        tuple(base / name for name in _LISTS.values()),
+    )
 
 
 def _folders(base: Path) -> Listing:
@@ -45,5 +54,11 @@ _LAYOUTS = (
         partial(_official, images="indoorCVPR_09/Images"),
         renamed=True,
     ),
-    Layout("LLF's tree (train/CLASS/, test/CLASS/)", ("train/*/", "test/*/"), _folders, ("", "MIT67"), renamed=True),
+    Layout(
+        "LLF's tree (train/CLASS/, test/CLASS/)",
+        ("train/*/", "test/*/"),
+        _folders,
+        ("", "MIT67"),
+        renamed=True,
+    ),
 )

@@ -1,12 +1,14 @@
-"""Tiny-ImageNet-200: train, and as "test" the official val, since the official test has no labels."""
+"""Tiny-ImageNet-200. The split "test" is the official val, because the official test has no labels."""
 
 import re
 from dataclasses import replace
 from pathlib import Path
 
-from trainer.core.data.sources.label_files import Rows, class_folders, folder_split, lines, tree
+from trainer.core.data.sources.class_tree import class_folders, folder_split, tree
+from trainer.core.data.sources.label_files import lines
 from trainer.core.data.sources.layouts import Layout, read_first, refuse_subset
 from trainer.core.data.sources.listing import Listing
+from trainer.core.data.sources.rows import Rows
 
 _BELOW = ("", "tiny-imagenet-200")
 
@@ -44,7 +46,7 @@ def _tree(base: Path, test: str) -> Listing:
 
 
 def _classes(base: Path) -> Listing:
-    """No splits yet. The order is that of wnids.txt, which is not sorted and is SEAL's."""
+    """Returns a listing of the classes without splits. SEAL uses the order of wnids.txt, which is not sorted."""
     path = base / "wnids.txt"
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
@@ -65,7 +67,15 @@ def _classes(base: Path) -> Listing:
         wnids = dict.fromkeys(class_folders(base / "train"))
     words = base / "words.txt"
     names = dict(line.text.split("\t", 1) for line in lines(words) if "\t" in line.text) if words.exists() else {}
-    return Listing("", base, tuple(names.get(wnid, wnid) for wnid in wnids), tuple(wnids), {}, files, notes)
+    return Listing(
+        "",
+        base,
+        tuple(names.get(wnid, wnid) for wnid in wnids),
+        tuple(wnids),
+        {},
+        files,
+        notes,
+    )
 
 
 _LAYOUTS = (
@@ -75,7 +85,13 @@ _LAYOUTS = (
         _raw,
         _BELOW,
     ),
-    Layout("val rearranged into class folders (val/WNID/)", ("train/n*", "val/n*"), _rearranged, _BELOW, renamed=True),
+    Layout(
+        "val rearranged into class folders (val/WNID/)",
+        ("train/n*", "val/n*"),
+        _rearranged,
+        _BELOW,
+        renamed=True,
+    ),
     Layout(
         "LLF's tree (train/WNID/, test/WNID/)",
         ("train/n*", "test/n*"),

@@ -10,7 +10,7 @@ from tests.trainer.core.data.trees import BUILDERS, pixels
 from trainer.core.data import cache
 from trainer.core.data.prepare.pipeline import prepare
 from trainer.core.data.recipes import Recipe
-from trainer.core.data.sources import ADAPTERS
+from trainer.core.data.sources import SOURCES
 
 PX = 20
 CENTRE = Recipe(PX, resize="none", crop="center")
@@ -40,5 +40,5 @@ def test_a_data_set_comes_through_the_cache_with_its_pixels_labels_and_names(nam
 
     again = prepare(name, tree.own, tmp_path / "again", CENTRE, facts=known, threads=4)
     assert again.digest() == one.digest() == cache.digest(directory)
-    read = ADAPTERS[name](tree.root, None).read
+    read = SOURCES[name](tree.root, None).read
     assert cache.verify(directory, read=read).rows == min(32, sum(tree.counts.values()))

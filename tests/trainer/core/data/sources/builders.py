@@ -7,14 +7,14 @@ import pytest
 
 from tests.trainer.core.data.trees import Tree
 from trainer.core.data.errors import DataProblem
-from trainer.core.data.sources import ADAPTERS
+from trainer.core.data.sources import SOURCES
 from trainer.core.data.sources.listing import Listing
 
 Build = Callable[[Path], Tree]
 
 
 def listing(name: str, root: Path, subset: Path | None = None) -> Listing:
-    return ADAPTERS[name](root, subset)
+    return SOURCES[name](root, subset)
 
 
 def label_of(found: Listing, split: str, item: str) -> int:

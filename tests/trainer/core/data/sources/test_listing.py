@@ -8,10 +8,10 @@ from tests.trainer.core.data import trees
 from tests.trainer.core.data.sources.builders import listing, problem
 from tests.trainer.core.data.trees import BUILDERS
 from trainer.core.data.facts import FACTS
-from trainer.core.data.sources import ADAPTERS
+from trainer.core.data.sources import SOURCES
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("name", SOURCES)
 def test_an_unknown_tree_is_told_what_was_tried_and_what_to_fetch(name: str, tmp_path: Path) -> None:
     (tmp_path / "holiday.txt").touch()
     caught = problem(name, tmp_path)
@@ -50,7 +50,7 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     assert "fgvc-aircraft-2013b.tar.gz (2,770,575,360 bytes)" in caught.message
 
 
-@pytest.mark.parametrize("name", sorted(ADAPTERS.keys() - {"folder"}))
+@pytest.mark.parametrize("name", sorted(SOURCES.keys() - {"folder"}))
 def test_an_archive_that_waits_is_named(name: str, tmp_path: Path) -> None:
     archive = next(each for each in FACTS[name].archives if each.packed)
     (tmp_path / archive.name).write_bytes(b"12345")

@@ -10,7 +10,7 @@ from trainer.core.data.cache import verify
 from trainer.core.data.facts import FACTS
 from trainer.core.data.paper import PaperData
 from trainer.core.data.prepare.pipeline import prepare
-from trainer.core.data.sources import ADAPTERS
+from trainer.core.data.sources import SOURCES
 
 NAMES = [name for name in FACTS if name != "folder"]
 
@@ -26,5 +26,5 @@ def test_a_real_tree_has_the_counts_of_the_table_and_every_image_decodes(name: s
     assert {split: record.n for split, record in manifest.splits.items()} == dict(FACTS[name].splits)
     assert not manifest.partial
     root = Path(manifest.source.root)
-    read = ADAPTERS[name](root, None).read if manifest.source.reader else None
+    read = SOURCES[name](root, None).read if manifest.source.reader else None
     assert verify(tmp_path / name / recipe.folder, root, read).rows == 32

@@ -7,7 +7,7 @@ import pytest
 from tests.trainer.core.data import trees
 from tests.trainer.core.data.sources.builders import label_of, listing, problem
 from tests.trainer.core.data.trees import BUILDERS
-from trainer.core.data.sources import ADAPTERS
+from trainer.core.data.sources import SOURCES
 
 CDFSL = ("chestx", "isic2018", "eurosat", "cropdisease")
 
@@ -96,7 +96,7 @@ def test_a_file_name_that_two_classes_have_is_ambiguous_without_its_class(tmp_pa
     assert "b2.jpeg may be any of Corn_(maize)___Cercospora_leaf_spot Gray_leaf_spot/b2.jpeg, " in caught.message
 
 
-@pytest.mark.parametrize("name", sorted(ADAPTERS.keys() - set(CDFSL)))
+@pytest.mark.parametrize("name", sorted(SOURCES.keys() - set(CDFSL)))
 def test_a_subset_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=f"subset is for chestx, isic2018, eurosat, cropdisease.*{name} got .*s.csv: leave it out"
