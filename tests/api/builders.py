@@ -79,7 +79,7 @@ class FakeCluster:
 
     def time(self, asked: list[TimingRequest], resources: Resources) -> str:
         self.requests += asked
-        return "the cluster had no room for it"
+        return "the cluster had no capacity for it"
 
 
 def plan_of(client: TestClient, raw: object, **query: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def makers(store: Store, experiment: str) -> dict[int, str]:
 
 
 def test_an_experiment_waits_for_what_another_is_training_and_trains_the_rest(client: Client, store: Store) -> None:
-    """While one experiment trains three generations of SEAL, another asks for five: it trains the two that are left."""
+    """While one experiment trains three generations of SEAL, one of five is posted, which trains the other two."""
     one = client.submit(long(3, 60, seed=71))["id"]
     until(client, one, in_epoch(0, 1))
     other = client.submit(long(5, 60, seed=71))["id"]
