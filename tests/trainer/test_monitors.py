@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.trainer.builders import begin, every_method, label, run, small_spec
+from trainer import loop
+from trainer.batches import DataBatches, SplitName
+from trainer.core.data import Dataset
 from trainer.core.state import EpochRow
 from trainer.monitors import note_forgetting
 
@@ -125,3 +129,41 @@ def test_reinit_is_measured_after_the_draw_and_after_the_ascent() -> None:
     assert measured == [0, 2]
     assert "forgetting/ascent_dose" not in rows[4].metrics
     assert rows[6].metrics["forgetting/ascent_dose"] > 0
+
+
+class Watched(DataBatches):
+    """Batches that record which splits were evaluated."""
+
+    def __init__(self, dataset: Dataset, batch_size: int) -> None:
+        super().__init__(dataset, batch_size)
+        self.evaluated: list[str] = []
+
+    def evaluate(self, model: nn.Module, split: SplitName) -> tuple[float, float]:
+        self.evaluated.append(split)
+        return super().evaluate(model, split)
+
+
+@pytest.mark.parametrize(
+    ("method", "later"),
+    [
+        ({"name": "normal"}, [[], [], ["test"], ["train", "test"]]),
+        ({"name": "llf"}, [["train"], [], ["test"], ["train", "test"]]),
+        ({"name": "seal", "ascent_epochs": 2}, [[], ["train"], ["test"], ["train", "test"]]),
+        ({"name": "seal", "ascent_epochs": 4}, [[], [], ["test"], ["train", "test"]]),
+        (
+            {"name": "seal", "variant": "reinit", "ascent_epochs": 1},
+            [["train", "train"], [], ["test"], ["train", "test"]],
+        ),
+    ],
+    ids=str,
+)
+def test_a_split_is_evaluated_when_it_is_due_and_only_once(method: dict[str, Any], later: list[list[str]]) -> None:
+    """In generation 0, which forgets nothing, and in generation 1; the test split is due after every third epoch."""
+    one = small_spec(method, generations=2, evaluate_every=3)
+    state, _ = begin(one)
+    batches = Watched(one.data.load(), one.train.batch_size)
+    found = []
+    for _ in loop.train(one, state, batches):
+        found.append(list(batches.evaluated))
+        batches.evaluated.clear()
+    assert found == [[], [], ["test"], ["train", "test"], *later]
