@@ -20,7 +20,6 @@ from trainer import loop, replay, spec
 from trainer.batches import DataBatches, SplitName
 from trainer.core import checkpoint, masks
 from trainer.core.determinism import pin_threads
-from trainer.methods.ke import KnowledgeEvolution
 from trainer.run import run
 
 
@@ -100,12 +99,13 @@ def _slim(given: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="WEIGHTS.pt", help="where its state dict goes")
     options = parser.parse_args(given)
     one = spec.parse(options.spec.read_bytes())
-    if not isinstance(one.method, KnowledgeEvolution) or one.method.split != "kels":
-        raise ValueError(f"only ke with split kels has a slim network; the spec's method is {one.method.model_dump()}")
+    if (share := one.method.slim_share()) is None:
+        known = "of relearn's own methods only ke with split kels has a slim network"
+        raise ValueError(f"{known}; the spec's method is {one.method.model_dump()}")
     dataset = one.data.load()
     state = loop.start(one, len(dataset.classes), torch.device("cpu"))
     checkpoint.load_weights(options.checkpoint, state.model)
-    thin = masks.slim(state.model, one.method.split_rate)
+    thin = masks.slim(state.model, share)
     torch.save(thin.state_dict(), options.out)
     batches = DataBatches(dataset, one.train.batch_size)
     split: SplitName = "test" if batches.judges else "train"

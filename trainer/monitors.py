@@ -7,7 +7,7 @@ from trainer.batches import Batches
 from trainer.core.layers import split_at
 from trainer.core.models import middle
 from trainer.core.state import EpochRow, TrainState
-from trainer.methods.base import Forgotten, LayeredMethod, Phase
+from trainer.methods.base import Forgotten, Phase
 from trainer.spec import TrainSpec
 
 NOTHING_FORGOTTEN = 0.1
@@ -60,9 +60,9 @@ def weight_norms(spec: TrainSpec, state: TrainState) -> dict[str, float]:
 
     A generation that methods share is cut at the middle for all of them.
     """
-    method = spec.method
-    own = isinstance(method, LayeredMethod) and method.identity(state.generation) is not None
-    threshold = method.layer_threshold if own and isinstance(method, LayeredMethod) else middle(spec.model)
+    shared = spec.method.identity(state.generation) is None
+    own = None if shared else spec.method.cut()
+    threshold = middle(spec.model) if own is None else own
     parameters = dict(state.model.named_parameters())
     sides = zip(("early", "late"), split_at(list(parameters), threshold), strict=True)
     return {f"norm/{side}": _norm([parameters[name] for name in names]) for side, names in sides}

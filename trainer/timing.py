@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from trainer import loop
 from trainer.batches import DataBatches, SplitName
 from trainer.core.data import Dataset, Split
-from trainer.methods import Method, Normal
-from trainer.methods.base import StudentMethod
+from trainer.methods import Normal
 from trainer.spec import TrainSpec
 
 WARM_UP = 3
@@ -35,15 +34,6 @@ class Timing:
     judged_image_s: float
 
 
-def family(method: Method, generation: int) -> str:
-    """Steps of one family cost the same: `ordinary`, `taught` by a frozen network, or the method whose steps are its own."""
-    kind = type(method)
-    hooked = (kind.before_step, kind.after_step) != (Method.before_step, Method.after_step)
-    if method.identity(generation) is None or (kind.loss is Method.loss and not hooked):
-        return "ordinary"
-    return "taught" if generation > 0 and isinstance(method, StudentMethod) and not hooked else method.name
-
-
 def measure(
     spec: TrainSpec,
     generation: int,
@@ -57,7 +47,7 @@ def measure(
 
     The data that the spec names is not read. Whoever calls pins the threads.
     """
-    ordinary = family(spec.method, generation) == "ordinary"
+    ordinary = spec.method.step_kind(generation) == "ordinary"
     generation = 0 if ordinary or generation == 0 or spec.method.needs_own_start() else 1
     settings = {"lr": STILL, "generations": max(spec.train.generations, 2), "evaluate_every": 1}
     changes = {"train": spec.train.model_copy(update=settings)} | ({"method": Normal()} if ordinary else {})

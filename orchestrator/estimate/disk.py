@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
@@ -11,21 +11,12 @@ from orchestrator.plan import Node, Plan
 from orchestrator.spec import ExperimentSpec
 from trainer.core import models
 from trainer.core.models import AnyModel
-from trainer.methods.base import StudentMethod
-from trainer.methods.imp import IterativeMagnitudePruning
+from trainer.methods.base import NetworkBytes
 from trainer.run import KEPT
 
 
-class Held(NamedTuple):
-    """Bytes of a network's parameters, of its buffers, and of a mask over its conv and linear weights."""
-
-    parameters: int
-    buffers: int
-    mask: int
-
-
 @cache
-def held(model: AnyModel, classes: int, precision: str) -> Held:
+def held(model: AnyModel, classes: int, precision: str) -> NetworkBytes:
     """Of `model` as it is trained: fp32, or fp64 where that is the precision."""
     network = models.skeleton(model, classes)
     size = 8 if precision == "fp64" else 4
@@ -33,7 +24,7 @@ def held(model: AnyModel, classes: int, precision: str) -> Held:
     buffers = sum(
         each.numel() * (size if each.is_floating_point() else each.element_size()) for each in network.buffers()
     )
-    return Held(
+    return NetworkBytes(
         size * sum(each.numel() for each in network.parameters()), buffers, sum(each.numel() for each in weights)
     )
 
@@ -58,7 +49,8 @@ class Storage:
         """Bytes of one in the middle of the generation: with the momentum and, where the method has one, the teacher."""
         if (network := self._held(node)) is None:
             return None
-        taught = isinstance(self._work.arm(node.arm).method, StudentMethod) and node.generation > 0
+        method = self._work.arm(node.arm).method
+        taught = method is not None and method.taught(node.generation)
         teacher = network.parameters + network.buffers if taught else 0
         return 2 * network.parameters + network.buffers + self._memory(node, network) + teacher
 
@@ -88,15 +80,13 @@ class Storage:
             "basis": "; ".join(sentences),
         }
 
-    def _held(self, node: Node) -> Held | None:
+    def _held(self, node: Node) -> NetworkBytes | None:
         size, arm = self._work.extents(node.arm), self._work.arm(node.arm)
         if size is None:
             return None
         return held(self._spec.model_of(arm), size.classes, self._spec.train_of(arm).precision)
 
-    def _memory(self, node: Node, network: Held) -> int:
-        """What the method has put into `TrainState.memory`: pruning keeps masks, and weights that it rewinds to."""
+    def _memory(self, node: Node, network: NetworkBytes) -> int:
+        """Bytes of what the method has put into `TrainState.memory`."""
         method = self._work.arm(node.arm).method
-        if not isinstance(method, IterativeMagnitudePruning):
-            return 0
-        return (network.mask if node.generation > 0 else 0) + (network.parameters if method.rewind_epoch else 0)
+        return 0 if method is None else method.stored_bytes(node.generation, network)

@@ -17,7 +17,6 @@ from orchestrator.spec import Arm, ExperimentSpec, Resources
 from trainer.core import data
 from trainer.core.data import AnyData
 from trainer.spec import TrainSpec
-from trainer.timing import family
 
 Device = Literal["cpu", "gpu"]
 
@@ -126,7 +125,7 @@ class Work:
                 train.batch_size,
                 train.evaluate_every,
                 train.precision,
-                family(method, generation),
+                method.step_kind(generation),
                 device_of(resources),
                 resources.threads,
                 resources.workers,

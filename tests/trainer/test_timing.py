@@ -9,7 +9,7 @@ from tests.trainer.builders import CPU, EVERY_METHOD, label, small_spec
 from trainer import methods
 from trainer.core.data.paper import PaperData
 from trainer.methods import Method
-from trainer.timing import LEAST, MOST, family, measure
+from trainer.timing import LEAST, MOST, measure
 
 
 def ticking(seconds: float) -> Callable[[], float]:
@@ -70,6 +70,6 @@ def test_nothing_of_the_recipe_can_make_it_diverge() -> None:
     ],
     ids=lambda each: label(each) if isinstance(each, dict) else None,
 )
-def test_families(method: dict[str, Any], first: str, later: str) -> None:
+def test_kinds_of_steps(method: dict[str, Any], first: str, later: str) -> None:
     spec = small_spec(method)
-    assert [family(spec.method, generation) for generation in range(3)] == [first, later, later]
+    assert [spec.method.step_kind(generation) for generation in range(3)] == [first, later, later]

@@ -7,7 +7,7 @@ A method holds hyper-parameters only; what it must remember lives in `TrainState
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -50,6 +50,14 @@ class Step:
     index: int
     lr: float
     loss: Tensor
+
+
+class NetworkBytes(NamedTuple):
+    """Bytes of a network's parameters, of its buffers, and of one boolean mask over its conv and linear weights."""
+
+    parameters: int
+    buffers: int
+    mask: int
 
 
 CrossEntropy = Callable[[Tensor, Tensor], Tensor]
@@ -108,6 +116,34 @@ class Method(BaseModel):
         """Settings that contradict the recipe or the model: (field, message) pairs. `epochs` is None where it is not known."""
         return []
 
+    def cut(self) -> LayerThreshold | None:
+        """The first late layer, where the method treats early and late layers differently."""
+        return None
+
+    def taught(self, generation: int) -> bool:
+        """Whether a frozen network (`TrainState.teacher`) teaches in `generation`."""
+        return False
+
+    def step_kind(self, generation: int) -> str:
+        """What the steps of `generation` cost: steps of one kind take equally long, whatever the method.
+
+        It is `ordinary` for steps without a loss or hooks of the method's own, `taught` for a loss that also runs the teacher,
+        else the method's name. A quote takes all generations >= 1 to be of one kind.
+        """
+        kind = type(self)
+        hooked = (kind.before_step, kind.after_step) != (Method.before_step, Method.after_step)
+        if self.identity(generation) is None or (kind.loss is Method.loss and not hooked):
+            return "ordinary"
+        return "taught" if self.taught(generation) and not hooked else self.name
+
+    def stored_bytes(self, generation: int, network: NetworkBytes) -> int:
+        """Bytes of what `TrainState.memory` holds at the end of `generation`, for a network of such a size."""
+        return 0
+
+    def slim_share(self) -> float | None:
+        """The share of every layer's channels that make up a slim network of its own (core.masks.slim); None without one."""
+        return None
+
     @classmethod
     def as_released(cls, given: dict[str, Any]) -> dict[str, Any]:
         """The settings `given`, the rest as in the authors' released code where it differs from the paper."""
@@ -127,6 +163,9 @@ class StudentMethod(Method):
     def forget(self, state: TrainState) -> Forgotten:
         return Forgotten(become_student(state))
 
+    def taught(self, generation: int) -> bool:
+        return generation > 0
+
 
 class LayeredMethod(Method):
     """A method that cuts the network into early and late layers."""
@@ -136,6 +175,9 @@ class LayeredMethod(Method):
         description="first late layer: a name, or L as the paper counts convs (23 is layer3 of ResNet-50); "
         "where it is not given, layer3, and layer2.9 for ResNet-110 (an assumption: the paper does not say)",
     )
+
+    def cut(self) -> LayerThreshold | None:
+        return self.layer_threshold
 
     def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
         try:

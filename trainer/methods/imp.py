@@ -10,7 +10,7 @@ from trainer.core import masks
 from trainer.core.layers import output_layer
 from trainer.core.reinit import weights_at_start
 from trainer.core.state import TrainState
-from trainer.methods.base import Forgotten, Method, Step
+from trainer.methods.base import Forgotten, Method, NetworkBytes, Step
 
 _ALIVE, _REWIND = "imp/alive/", "imp/rewind/"
 
@@ -88,6 +88,10 @@ class IterativeMagnitudePruning(Method):
 
     def needs_own_start(self) -> bool:
         return self.rewind_epoch > 0
+
+    def stored_bytes(self, generation: int, network: NetworkBytes) -> int:
+        """The masks of what is alive, and the weights that survivors are rewound to."""
+        return (network.mask if generation > 0 else 0) + (network.parameters if self.rewind_epoch else 0)
 
     def identity(self, generation: int) -> dict[str, Any] | None:
         if generation == 0 and self.rewind_epoch:  # generation 0 remembers what later ones rewind to

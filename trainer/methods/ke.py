@@ -49,6 +49,9 @@ class KnowledgeEvolution(Method):
             ]
         return []
 
+    def slim_share(self) -> float | None:
+        return self.split_rate if self.split == "kels" else None
+
     @classmethod
     def twins(cls) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         return [({"name": "ke", "split": split, "split_rate": 1.0}, {"name": "normal"}) for split in ("kels", "wels")]
