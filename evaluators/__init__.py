@@ -13,6 +13,7 @@ from evaluators.base import EvalResult, Evaluator, Score, TransferEvaluator
 from evaluators.few_shot import FewShot
 from evaluators.hessian import HessianSpectrum
 from evaluators.linear_probe import LinearProbe
+from evaluators.metrics import TRAINING, TRAINING_METRICS, Metric, declared, guessed
 from evaluators.prediction_depth import PredictionDepth
 from trainer.core.plugins import Plugin, discover
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @cache
 def _known() -> dict[str, Any]:
     own = {kind.model_fields["name"].default: kind for kind in _OWN}
-    plugins = discover("relearn.evaluators", Evaluator, set(own))
+    plugins = discover("relearn.evaluators", Evaluator, {*own, TRAINING})
     kinds = own | {name: plugin.kind for name, plugin in plugins.items() if plugin.kind is not None}
     union: Any = Union[tuple(kinds.values())]  # noqa: UP007  its members are known only now
     spec: Any = Annotated[union, Field(discriminator="name")]
@@ -51,6 +52,17 @@ def names() -> list[str]:
     return list(_known()["EVALUATORS"])
 
 
+def about(evaluator: str, score: str) -> Metric:
+    """What is declared of the score called `score` (such as `5shot/acc`) of `evaluator`, which may be `training`.
+
+    The scores of an evaluator that is not installed here, as those of a package that is gone, are guessed by their names.
+    """
+    if evaluator == TRAINING:
+        return declared(TRAINING_METRICS, score) or Metric(score)
+    kind: type[Evaluator] | None = _known()["EVALUATORS"].get(evaluator)
+    return guessed(score) if kind is None else kind.about(score)
+
+
 __all__ = [
     "EVALUATORS",
     "PLUGINS",
@@ -58,8 +70,9 @@ __all__ = [
     "EvalResult",
     "Evaluator",
     "EvaluatorSpec",
-    "PredictionDepth",
+    "Metric",
     "Score",
     "TransferEvaluator",
+    "about",
     "names",
 ]

@@ -19,7 +19,6 @@ import evaluators
 from evaluators.base import Context, Evaluator, TransferEvaluator
 from evaluators.evaluate import judge
 from evaluators.features.bank import Bank
-from evaluators.prediction_depth import SOFTMAX, PredictionDepth
 from evaluators.progress import Bar, silent
 from evaluators.weights import NESTS, fitting, read_state, renamed
 from trainer.core import checkpoint, data
@@ -95,9 +94,8 @@ def _judge(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
         raise ValueError(f"{options.evaluator} judges on the data the network was trained on: leave --data out")
 
     settings = _settings(options.set) | ({"targets": [target.text()]} if transfers else {})
-    evaluator: Evaluator = _valid(kind, {"name": options.evaluator} | settings, "--set")
-    if isinstance(evaluator, PredictionDepth) and evaluator.layers is None:
-        evaluator = evaluator.model_copy(update={"layers": (*model_spec.stage_points(), SOFTMAX)})
+    chosen: Evaluator = _valid(kind, {"name": options.evaluator} | settings, "--set")
+    evaluator = chosen.for_model(model_spec)
     if problems := [f"{field}: {message}" for field, message in evaluator.problems(target)]:
         raise ValueError("; ".join(problems))
 

@@ -7,15 +7,18 @@ the same episodes and batches.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from torch import nn
 
 from evaluators.features.bank import Bank
+from evaluators.metrics import Metric, declared, guessed
 from evaluators.progress import Progress, silent
+from trainer.core import data
 from trainer.core.data import AnyData, Dataset
+from trainer.core.models import AnyModel
 
 T = TypeVar("T")
 
@@ -68,16 +71,77 @@ CONTEXT = Context()
 """Keeps nothing and tells nobody."""
 
 
+class ModelProblem(NamedTuple):
+    """A setting that does not fit a network: the field (such as `layers/0`), a sentence, and the value that may be meant."""
+
+    field: str
+    message: str
+    suggestion: str | None = None
+
+
+class Caveat(NamedTuple):
+    """What to know before a plan is started: a stable code in capitals (such as `TEST_SELECTED`), and a sentence."""
+
+    code: str
+    message: str
+
+
 class Evaluator(BaseModel, ABC):
-    """Base of all evaluators. `version` is raised by hand when the meaning of a score changes; it is part of the
-    content key."""
+    """Base of all evaluators, and what each may declare; nothing outside asks for an evaluator's class or name.
+
+    `version` is raised by hand when the meaning of a score changes; it is part of the content key.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: ClassVar[int] = 1
     needs_test_split: ClassVar[bool] = True
+    reads_source: ClassVar[bool] = True
+    """Whether `run` reads the images of `source`, so that its time depends on them."""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    """All scores that `run` may give; where several fit a score's name, the first counts."""
 
     name: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Raises TypeError for `metrics` that cannot be read, so that such a package is refused with the reason."""
+        super().__pydantic_init_subclass__(**options)
+        if "metrics" in cls.model_fields or not all(isinstance(each, Metric) for each in cls.metrics):
+            raise TypeError(f"{cls.__name__}.metrics must be a ClassVar with a tuple of evaluators.metrics.Metric")
+
+    @classmethod
+    def about(cls, score: str) -> Metric:
+        """What is declared of the score called `score`.
+
+        Where `metrics` is not empty, a score that is not in it has no unit, no better way, and is no headline. Where it is
+        empty, every score is a headline, and its unit and better way are guessed from its name (evaluators.metrics.guessed).
+        """
+        return declared(cls.metrics, score) or (Metric(score) if cls.metrics else guessed(score))
+
+    @classmethod
+    def score_names(cls) -> list[str]:
+        """The names that a search may choose its objective from; empty where any name is accepted.
+
+        They are known where `metrics` declares scores and every declared name is a fixed one.
+        """
+        return [] if any(metric.is_pattern for metric in cls.metrics) else [metric.name for metric in cls.metrics]
+
+    def for_model(self, model: AnyModel) -> Self:
+        """The evaluator with what is left open and depends on the network filled in, as it enters the content key."""
+        return self
+
+    def runs(self, source: AnyData) -> list[tuple[Self, AnyData]]:
+        """The evaluator and the target of each run, for a network trained on `source`."""
+        return [(self, source)]
+
+    def model_problems(self, model: AnyModel) -> list[ModelProblem]:
+        """The settings that do not fit `model`, such as layers that it lacks; read before anything is trained."""
+        return []
+
+    def caveats(self) -> list[Caveat]:
+        """What a researcher should know of the scores before starting a plan, such as a selection on test images."""
+        return []
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """What makes `target` unable to feed this evaluator: (field, message) pairs, read before any pixel is.
@@ -98,9 +162,16 @@ class Evaluator(BaseModel, ABC):
 class TransferEvaluator(Evaluator):
     """Base of the evaluators that judge on other data than the network was trained on, once per target."""
 
+    reads_source: ClassVar[bool] = False
+
     targets: Annotated[
         tuple[str, ...],
         # not strict, because JSON has no tuples
         Field(min_length=1, max_length=64, strict=False, description="names of the data sets to transfer to"),
         AfterValidator(distinct),
     ]
+
+    def runs(self, source: AnyData) -> list[tuple[Self, AnyData]]:
+        """A run for each target."""
+        targets = [data.named(name) for name in self.targets]
+        return [(self.model_copy(update={"targets": (target.text(),)}), target) for target in targets]

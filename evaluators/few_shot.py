@@ -16,6 +16,7 @@ from evaluators.base import CONTEXT, Context, EvalResult, TransferEvaluator, dis
 from evaluators.episodes import affines, heads
 from evaluators.episodes.ledger import Ledger, draw, imported, labels_of
 from evaluators.features.extraction import Precision
+from evaluators.metrics import Metric
 from trainer.core.data import AnyData, Dataset
 from trainer.core.seeding import generator
 
@@ -37,6 +38,10 @@ class FewShot(TransferEvaluator):
 
     version: ClassVar[int] = 2
     needs_test_split: ClassVar[bool] = False
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric.rate("<K>shot/acc", "query accuracy of a linear head, mean over episodes", headline=True),
+        Metric.rate("<K>shot-affines/acc", "the same with gamma and beta of BatchNorm adapted too", headline=True),
+    )
 
     name: Literal["few-shot"] = "few-shot"
     mode: Literal["linear", "linear+affines"] = Field(

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluators import intervals
-from evaluators.base import CONTEXT, Context, EvalResult, TransferEvaluator, distinct
+from evaluators.base import CONTEXT, Caveat, Context, EvalResult, TransferEvaluator, distinct
 from evaluators.features.extraction import Precision
+from evaluators.metrics import Metric
 from trainer.core.data import AnyData, Dataset, Split
 from trainer.core.seeding import generator
 
@@ -41,6 +42,12 @@ class LinearProbe(TransferEvaluator):
     """
 
     version: ClassVar[int] = 2
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric.rate("acc", "best of all rates and epochs on the test images", headline=True),
+        Metric.rate("acc_heldout", "rate and epoch chosen on held-out training images", headline=True),
+        Metric.rate("lr<rate>/last", "after the last epoch at one learning rate"),
+        Metric.rate("lr<rate>/best", "best of all epochs at one learning rate"),
+    )
 
     name: Literal["linear-probe"] = "linear-probe"
     learning_rates: Annotated[tuple[LearningRate, ...], AfterValidator(distinct)] = Field(
@@ -65,6 +72,12 @@ class LinearProbe(TransferEvaluator):
             return found
         message = f"train_per_class {self.train_per_class} is more than the {has} training images of the smallest class"
         return [*found, ("train_per_class", f"{message} of {target.name!r}: use fewer")]
+
+    def caveats(self) -> list[Caveat]:
+        message = (
+            "linear-probe's acc is the best of several rates on the test images; acc_heldout is not chosen on them"
+        )
+        return [Caveat("TEST_SELECTED", message)]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Scores `acc`, `acc_heldout`, `lr<rate>/last` and `lr<rate>/best`; curves of accuracy per epoch,

@@ -6,18 +6,21 @@ neighbours, C classes.
 
 import copy
 from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from difflib import get_close_matches
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from evaluators import intervals
-from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, distinct
+from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, ModelProblem, distinct
 from evaluators.features.extraction import PENULTIMATE, PIXELS
 from evaluators.knn import Nearest, Search, knn_predict
+from evaluators.metrics import Metric
 from evaluators.progress import Progress, silent
 from trainer.core.data import AnyData, Dataset, Split
+from trainer.core.models import AnyModel, skeleton
 
 SOFTMAX = "fc"
 ROWS = 1024
@@ -34,6 +37,10 @@ class PredictionDepth(Evaluator):
     """
 
     version: ClassVar[int] = 2
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric.rate("<layer>/knn_acc", "accuracy of the vote of the nearest neighbours at a layer", headline=True),
+        Metric("mean_depth", "mean prediction depth, in layers", headline=True),
+    )
 
     name: Literal["prediction-depth"] = "prediction-depth"
     k: int = Field(5, ge=1, le=10_000, description="neighbours that vote")
@@ -49,6 +56,27 @@ class PredictionDepth(Evaluator):
         description="`rerank` finds candidates in bfloat16, faster where the processor has it; not guaranteed to be exact",
     )
     memory_mb: int = Field(4096, ge=1, description="MiB of test images' outputs held at once; changes no score")
+
+    def for_model(self, model: AnyModel) -> Self:
+        """Probes the network's stage points and the softmax where no layers are given."""
+        if self.layers is not None:
+            return self
+        return self.model_copy(update={"layers": (*model.stage_points(), SOFTMAX)})
+
+    def model_problems(self, model: AnyModel) -> list[ModelProblem]:
+        """The probed layers that `model` lacks."""
+        if self.layers is None:
+            return []
+        known = [name for name, _ in skeleton(model, classes=2).named_modules() if name]
+        return [
+            ModelProblem(
+                f"layers/{index}",
+                f"{model.name} has no layer {layer!r}",
+                next(iter(get_close_matches(layer, known, n=1)), None),
+            )
+            for index, layer in enumerate(self.layers)
+            if layer not in known
+        ]
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
         """More neighbours than training images, as (field, message)."""

@@ -1,13 +1,12 @@
 """The tables that the command line prints: results, the trials of a search, the catalogue, the findings of a check."""
 
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
-
-from orchestrator import metrics
 
 TRIALS_SHOWN = 20
 """The number of trials in the table of a search; the API returns all of them."""
@@ -18,6 +17,7 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
 
     A cell is the mean over seeds and the sample standard deviation. Only headline scores are shown unless `everything`
     is true. Below the table stands, once each, what to know before trusting the scores that it shows.
+    Rows without `unit` and `headline`, as an earlier server sends them, are all shown as they are.
     """
     # every generation has rows of its training: they say which generation is the last only if nothing was evaluated
     evaluated = [row for row in rows if row["evaluator"] != "training"] or rows
@@ -31,12 +31,12 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
     columns += [(arm, [arm], last) for arm in arms]
     for name, _, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    names = dict.fromkeys((row["evaluator"], row["dataset"], row["metric"]) for row in rows)
+    names = {(row["evaluator"], row["dataset"], row["metric"]): row for row in rows}
     notes: dict[str, None] = {}
-    for evaluator, dataset, metric in names:
-        known = metrics.about(evaluator, metric)
-        if not everything and not known.headline:
+    for (evaluator, dataset, metric), known in names.items():
+        if not everything and not known.get("headline", True):
             continue
+        factor, unit = scale(known)
         cells = []
         for _, shown_arms, generation in columns:
             shown = [
@@ -48,20 +48,25 @@ def results_table(rows: list[dict[str, Any]], everything: bool = False) -> Table
                 and row["value"] is not None
             ]
             notes |= {f"{evaluator}: {note}": None for row in shown for note in row.get("details", {}).get("notes", [])}
-            cells.append(_cell([row["value"] for row in shown], 100 if known.share else 1))
-        table.add_row(f"{evaluator} {dataset} {metric}" + (" %" if known.share else ""), *cells)
+            cells.append(_cell([row["value"] for row in shown], factor))
+        table.add_row(f"{evaluator} {dataset} {metric}{unit}", *cells)
     if notes:
         table.caption, table.caption_justify = Text("\n".join(notes)), "left"
     return table
+
+
+def scale(scored: Mapping[str, Any]) -> tuple[int, str]:
+    """Returns the factor of a score and the suffix of its name, given its `unit`: a share is shown in percent."""
+    unit = scored.get("unit", "")
+    return (100, " %") if unit == "share" else (1, f" {unit}" if unit else "")
 
 
 def search_table(search: dict[str, Any]) -> Table:
     """Returns the best trials of a search: settings, objective on every rung, and state."""
     objective = search["objective"]
     evaluator, metric = objective["evaluator"]["name"], objective["metric"]
-    share = metrics.about(evaluator, metric).share
-    score = f"{evaluator} {search['dataset']} {metric}" + (" %" if share else "")
-    title = f"Search of {search['arm']} by {score} ({objective['mode']})"
+    factor, unit = scale(search)
+    title = f"Search of {search['arm']} by {evaluator} {search['dataset']} {metric}{unit} ({objective['mode']})"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", no_wrap=True)
     trials = search["trials"]
@@ -75,7 +80,7 @@ def search_table(search: dict[str, Any]) -> Table:
         table.add_row(
             trial["arm"],
             *(f"{value:g}" if isinstance(value, float) else str(value) for value in trial["settings"].values()),
-            *("" if score is None else f"{score * (100 if share else 1):.2f}" for score in scores),
+            *("" if score is None else f"{score * factor:.2f}" for score in scores),
             f"same as {trial['same_as']}" if trial["same_as"] else "kept" if trial["kept"] else trial["state"].lower(),
         )
     more = f"{len(trials) - TRIALS_SHOWN} more trials\n" if len(trials) > TRIALS_SHOWN else ""

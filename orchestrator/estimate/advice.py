@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluators.linear_probe import LinearProbe
 from orchestrator.plan.capacity import worker_capacity
 from orchestrator.problems import Problem
 from orchestrator.spec import ExperimentSpec
@@ -38,11 +37,8 @@ def of_spec(spec: ExperimentSpec) -> Iterator[Caution]:
         message = "one seed: no interval over seeds, so luck and a difference between arms cannot be told apart"
         yield Caution("SINGLE_SEED", "/seeds", message)
     for index, evaluation in enumerate(spec.evaluations):
-        if isinstance(evaluation.evaluator, LinearProbe):
-            message = (
-                "linear-probe's acc is the best of several rates on the test images; acc_heldout is not chosen on them"
-            )
-            yield Caution("TEST_SELECTED", f"/evaluations/{index}", message)
+        for code, message in evaluation.evaluator.caveats():
+            yield Caution(code, f"/evaluations/{index}", message)
     if spec.search is not None and spec.search.objective.on == "test":
         message = "the search chooses settings on the test images: what it finds looks better than it is"
         yield Caution("TEST_SELECTED", "/search/objective/on", message)

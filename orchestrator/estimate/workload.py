@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from evaluators import EVALUATORS, AnyEvaluator, EvaluatorSpec, TransferEvaluator
+from evaluators import EVALUATORS, AnyEvaluator, EvaluatorSpec
 from orchestrator.estimate.data_sizes import Extents, extents
 from orchestrator.plan import Node
 from orchestrator.spec import Arm, ExperimentSpec, Resources
@@ -61,7 +61,7 @@ class JudgementKind:
     device: Device
     threads: int
     trained_on: str
-    """The settings of the network's training data as canonical JSON; empty for an evaluator that transfers and reads none."""
+    """The settings of the network's training data as canonical JSON; empty for an evaluator that reads none."""
     shown: str = field(default="", compare=False)
     """The settings that are not at their default, for people."""
 
@@ -159,8 +159,8 @@ def judgement(
     evaluator = _canonical({"name": name, "version": version, "settings": settings})
     resources = spec.resources
     whole = target.replace(".partial", "")
-    transfers = issubclass(EVALUATORS.get(name, TransferEvaluator), TransferEvaluator)
-    trained_on = "" if transfers else _settings(spec.data_of(arm))
+    kind = EVALUATORS.get(name)  # None for one of a package that is gone
+    trained_on = _settings(spec.data_of(arm)) if kind is not None and kind.reads_source else ""
     return JudgementKind(evaluator, model_of(spec, arm), whole, device_of(resources), resources.threads, trained_on)
 
 

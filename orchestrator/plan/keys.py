@@ -12,11 +12,10 @@ from functools import cached_property
 from typing import Any
 
 import evaluators
-from evaluators import AnyEvaluator, PredictionDepth, TransferEvaluator
+from evaluators import AnyEvaluator
 from orchestrator.plan.graph import Node, Plan
 from orchestrator.spec import Arm, Committed, ExperimentSpec, Weights, last_generation
 from trainer import methods
-from trainer.core import data
 from trainer.core.plugins import Plugin
 
 GENERATION_VERSION = 2
@@ -179,26 +178,15 @@ class _Keys:
         return self._methods[generation]
 
     def _judgements(self, evaluator: AnyEvaluator) -> Iterator["_Judgement"]:
-        if isinstance(evaluator, PredictionDepth) and evaluator.layers is None:
-            evaluator = evaluator.model_copy(update={"layers": (*self._model.stage_points(), "fc")})
-        transfers = isinstance(evaluator, TransferEvaluator)
-        targets = (
-            [data.named(name) for name in evaluator.targets]
-            if isinstance(evaluator, TransferEvaluator)
-            else [self._data]
-        )
-        settings = _named(evaluator)
-        settings.pop("targets", None)
         code = _code(evaluators.PLUGINS.get(evaluator.name))
-        for target in targets:
-            named = _named(target)
+        for run, target in evaluator.for_model(self._model).runs(self._data):
+            own, named = _named(run), _named(target)
             content = {
                 "kind": "evaluation",
-                "version": evaluator.version,
-                "evaluator": settings,
+                "version": run.version,
+                "evaluator": {name: value for name, value in own.items() if name != "targets"},
                 "target": named,
             } | code
-            own = settings | ({"targets": [target.text()]} if transfers else {})
             yield _Judgement(content, own, named, target.label)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from orchestrator import metrics
+from evaluators import about
 from orchestrator.report.first_generation import first_generation
 from orchestrator.report.source import Source
 from orchestrator.spec.tables import Axis, Cell, Published, ReportTable
@@ -131,12 +131,11 @@ def _columns(sources: list[Source], evaluator: str) -> Iterator[Axis]:
     found: dict[tuple[str | None, str], None] = {}
     for source in sources:
         for dataset, metric in source.scores.get(evaluator, {}):
-            if metrics.about(evaluator, metric).headline:
+            if about(evaluator, metric).headline:
                 found[dataset if source.transfers(evaluator) else None, metric] = None
     for target, metric in found:
-        label = (metric if target is None else f"{target} {metric}") + (
-            " (%)" if metrics.about(evaluator, metric).share else ""
-        )
+        unit = about(evaluator, metric).label
+        label = (metric if target is None else f"{target} {metric}") + (f" ({unit})" if unit else "")
         yield Axis.model_construct(
             label=label,
             arm=None,

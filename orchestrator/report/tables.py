@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from orchestrator import metrics
-from orchestrator.metrics import Better, Metric
+from evaluators import about
+from evaluators.metrics import Better, Metric
 from orchestrator.report import model, notes, statistics
 from orchestrator.report.layouts import Layout
 from orchestrator.report.source import Sample, Source
@@ -119,7 +119,7 @@ def _place(source: Source, cell: Cell) -> Place:
     assert cell.metric is not None
     sample = source.sample(cell)
     values = list(sample.values.values()) if sample else []
-    known = metrics.about(cell.evaluator, cell.metric)
+    known = about(cell.evaluator, cell.metric)
     return Place(
         source=source,
         cell=cell,

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+import evaluators
 from evaluators import intervals
 from orchestrator.results import search
 from orchestrator.results.stored import part_of, table_rows
@@ -19,8 +20,14 @@ def result_rows(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]
 
     `details` say what the number means (evaluators.evaluate); they are empty where it was measured before they were kept. The
     evaluator `training` is the test accuracy in a committed generation's epochs: `last`, and apart from it `best`. `node` is
-    the key of what was measured and `made_by` the experiment, arm, seed and generation that did the work.
+    the key of what was measured and `made_by` the experiment, arm, seed and generation that did the work. `unit`, `better` and
+    `headline` are what the evaluator declares of the score (evaluators.metrics), for whoever shows it.
     """
+    for row in _measured(store, experiment):
+        yield row | evaluators.about(row["evaluator"], row["metric"]).as_json()
+
+
+def _measured(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]]:
     details = store.details_of(experiment.id)
     uses = store.uses_of(experiment.id)
     committed = {use.key for use in uses if use.state == NodeState.SUCCEEDED or use.made_by}  # or is made again

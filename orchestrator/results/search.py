@@ -21,8 +21,9 @@ ON_HELD_OUT = "a search chose the settings on held-out images: train the best an
 def view(store: Store, experiment: Experiment, uses: list[NodeUse]) -> dict[str, Any] | None:
     """The trials of the experiment's search, best first; None where it has none, or was posted under other code.
 
-    `objective` has the mean over seeds after every judged generation. `state` is WAITING, RUNNING, COMPLETE (its last
-    generation is judged), STOPPED or FAILED. `kept` are those that `evaluations` judge once the search is over.
+    `objective` has the mean over seeds after every judged generation, in the score's `unit`. `state` is WAITING, RUNNING,
+    COMPLETE (its last generation is judged), STOPPED or FAILED. `kept` are those that `evaluations` judge once the search is
+    over.
     """
     found = trials_of(experiment)
     if found is None:
@@ -57,6 +58,7 @@ def view(store: Store, experiment: Experiment, uses: list[NodeUse]) -> dict[str,
     return {
         "arm": search.arm,
         "objective": search.objective.model_dump(mode="json"),
+        "unit": search.objective.evaluator.about(search.objective.metric).unit,
         "dataset": label(trials),
         "rungs": list(ladder.rungs),
         "best": {"arm": kept[0], "settings": _settings(spec, kept[0])} if kept else None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from evaluators import AnyEvaluator, EvaluatorSpec, PredictionDepth, TransferEvaluator
+from evaluators import AnyEvaluator, EvaluatorSpec, TransferEvaluator
 from orchestrator.intake.rules.generations import bases_of, outside, span_of
 from orchestrator.intake.rules.search import search_problems
 from orchestrator.intake.rules.tables import table_problems
@@ -209,15 +209,10 @@ def _evaluation_problems(
             unusable = trained_on.wrong or (trained_on.value is not None and trained_on.value.problem())
             found |= dict.fromkeys(_unfit(f"{pointer}/evaluator", evaluator, None if unusable else trained_on.value))
         yield from found
-    if isinstance(evaluator, PredictionDepth) and evaluator.layers is not None:
-        for model in {setting.model: None for setting in settings if setting.model is not None}:
-            layers = [name for name, _ in models.skeleton(model, classes=2).named_modules() if name]
-            for index, layer in enumerate(evaluator.layers):
-                if layer not in layers:
-                    message = f"{model.name} has no layer {layer!r}"
-                    yield Problem(
-                        f"{pointer}/evaluator/layers/{index}", "UNKNOWN_VALUE", message, nearest(layer, layers)
-                    )
+    for model in {setting.model: None for setting in settings if setting.model is not None}:
+        for field, message, suggestion in evaluator.model_problems(model):
+            if field.split("/")[0] not in part.wrong:
+                yield Problem(f"{pointer}/evaluator/{field}", "UNKNOWN_VALUE", message, suggestion)
 
 
 def _target_problems(pointer: str, evaluator: TransferEvaluator, trusted: bool) -> Iterator[Problem]:

@@ -7,13 +7,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from evaluators import EvaluatorSpec, TransferEvaluator
-from orchestrator import metrics
 from orchestrator.problems import Problem, nearest
 from orchestrator.spec.search import Search
 from trainer.core import data
 from trainer.spec import TrainSettings
-
-_ACCURACY = ["top1", "top5", "loss", "ece"]
 
 
 def search_problems(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -142,10 +139,11 @@ def _score_problems(search: Search) -> Iterator[Problem]:
     objective, evaluator = search.objective, search.objective.evaluator
     if isinstance(evaluator, TransferEvaluator) and len(evaluator.targets) > 1:
         yield _contradiction("objective/evaluator/targets", "an objective is one number: name one target")
-    if evaluator.name == "accuracy" and objective.metric not in _ACCURACY:
-        message = f"{objective.metric!r} is not a score of accuracy; it has {', '.join(_ACCURACY)}"
-        yield Problem("/search/objective/metric", "UNKNOWN_VALUE", message, nearest(objective.metric, _ACCURACY))
-    wanted = {"higher": "max", "lower": "min"}.get(metrics.about(evaluator.name, objective.metric).better or "")
+    known = evaluator.score_names()
+    if known and objective.metric not in known:
+        message = f"{objective.metric!r} is not a score of {evaluator.name}; it has {', '.join(known)}"
+        yield Problem("/search/objective/metric", "UNKNOWN_VALUE", message, nearest(objective.metric, known))
+    wanted = {"higher": "max", "lower": "min"}.get(evaluator.about(objective.metric).better or "")
     if wanted not in (None, objective.mode):
         message = f"of {objective.metric} the {'lower' if wanted == 'min' else 'higher'} is better: use mode {wanted}"
         yield _contradiction("objective/mode", message)

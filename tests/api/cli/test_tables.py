@@ -1,18 +1,32 @@
 """The tables of the command line: results, a search, and the catalogue."""
 
 import io
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
+import evaluators
 from api.cli import tables
-from api.cli.tables import TRIALS_SHOWN, search_table, without_given_up
+from api.cli.tables import TRIALS_SHOWN, results_table, search_table, without_given_up
+from tests.trainer.packages import answer
 
 
 def score(arm: str, generation: int, value: float | None, seed: int = 0, **more: Any) -> dict[str, Any]:
-    row = {"arm": arm, "seed": seed, "generation": generation, "value": value, "low": None, "high": None, "n": 896}
-    return row | {"evaluator": "accuracy", "dataset": "digits", "metric": "top1"} | more
+    row: dict[str, Any] = {
+        "arm": arm,
+        "seed": seed,
+        "generation": generation,
+        "value": value,
+        "low": None,
+        "high": None,
+        "n": 896,
+    }
+    row |= {"evaluator": "accuracy", "dataset": "digits", "metric": "top1"} | more
+    return row | evaluators.about(row["evaluator"], row["metric"]).as_json()
 
 
 def printed(rows: list[dict[str, Any]], everything: bool = False) -> tuple[str, list[list[str]]]:
@@ -143,6 +157,7 @@ def search(*trials: dict[str, Any], **objective: Any) -> dict[str, Any]:
     return {
         "arm": "seal",
         "objective": {"evaluator": {"name": "accuracy"}, "metric": "top1", "mode": "max", "on": "heldout"} | objective,
+        "unit": "share",
         "dataset": "digits.holdout0.2",
         "rungs": [1, 3],
         "best": None,
@@ -152,8 +167,12 @@ def search(*trials: dict[str, Any], **objective: Any) -> dict[str, Any]:
 
 
 def printed_search(search: dict[str, Any]) -> list[str]:
+    return lines_of(search_table(search))
+
+
+def lines_of(table: Table) -> list[str]:
     console = Console(file=io.StringIO(), width=120)
-    console.print(search_table(search))
+    console.print(table)
     assert isinstance(console.file, io.StringIO)
     return [line.strip() for line in console.file.getvalue().splitlines()]
 
@@ -176,6 +195,7 @@ def test_trials_are_shown_with_settings_and_their_objective_on_every_rung() -> N
 def test_a_long_search_shows_its_best() -> None:
     lines = printed_search(
         search(*(trial(f"seal-t{index:02}", 0.5, {}) for index in range(TRIALS_SHOWN + 3)), metric="loss", mode="min")
+        | {"unit": ""}
     )
     assert sum(line.startswith("seal-") for line in lines) == TRIALS_SHOWN
     assert "3 more trials" in lines
@@ -187,3 +207,49 @@ def test_only_the_trials_that_were_kept_are_in_the_table_of_results() -> None:
     found = search(trial("seal-t01", 0.5, {}, kept=True), trial("seal-t00", 0.5, {}))
     assert without_given_up(rows, found) == [{"arm": "normal"}, {"arm": "seal-t01"}]
     assert without_given_up(rows, None) == rows
+
+
+def row(metric: str, value: float, **declared: Any) -> dict[str, Any]:
+    measured = {"arm": "seal", "seed": 0, "generation": 0, "evaluator": "ours", "dataset": "digits"}
+    return measured | {"metric": metric, "value": value, "details": {}} | declared
+
+
+def test_scores_are_shown_in_their_unit_and_headlines_alone_unless_all_are_wanted() -> None:
+    rows = [
+        row("top1", 0.5, unit="share", better="higher", headline=True),
+        row("time", 12.0, unit="ms", better="lower", headline=True),
+        row("spread", 3.0, unit="", better=None, headline=False),
+    ]
+    headlines = ["ours digits top1 % 50.00", "ours digits time ms 12.00"]
+    found = [" ".join(line.split()) for line in lines_of(results_table(rows))]
+    assert [line for line in found if line.startswith("ours")] == headlines
+    found = [" ".join(line.split()) for line in lines_of(results_table(rows, everything=True))]
+    assert [line for line in found if line.startswith("ours")] == [*headlines, "ours digits spread 3.00"]
+
+
+def test_rows_of_an_earlier_server_are_all_shown_as_they_are() -> None:
+    found = [" ".join(line.split()) for line in lines_of(results_table([row("top1", 0.5), row("spread", 3.0)]))]
+    assert [line for line in found if line.startswith("ours")] == ["ours digits top1 0.50", "ours digits spread 3.00"]
+    old = {name: part for name, part in search(trial("seal-t00", 0.5, {"1": 0.25})).items() if name != "unit"}
+    assert "seal-t00 0.5 descent 0.25 stopped" in [" ".join(line.split()) for line in printed_search(old)]
+
+
+LIGHT = """
+import json
+import sys
+import api.cli.__main__
+from api.cli.tables import results_table, search_table
+
+rows, search = json.loads(sys.argv[1])
+results_table(rows, everything=True)
+search_table(search)
+try:
+    api.cli.__main__.main(["results", "--help"])
+except SystemExit:
+    print(json.dumps([name for name in ("torch", "numpy", "ray", "mlflow", "sqlalchemy") if name in sys.modules]))
+"""
+
+
+def test_the_command_line_shows_results_without_loading_torch(tmp_path: Path) -> None:
+    rows = [row("top1", 0.5, unit="share", better="higher", headline=True)]
+    assert answer(tmp_path, LIGHT, json.dumps([rows, search(trial("seal-t00", 0.5, {"1": 0.25}))])) == []

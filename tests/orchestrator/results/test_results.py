@@ -232,6 +232,9 @@ def test_result_rows_are_tidy_and_a_shared_score_stands_in_each_row_that_shows_i
         "metric": "top1",
         "high": None,
         "n": 896,
+        "unit": "share",
+        "better": "higher",
+        "headline": True,
     }
     g0, g1 = (node(plan, arm, generation, "evaluation").key for arm, generation in (("normal", 0), ("seal", 1)))
     common["made_by"] = "by"
@@ -254,9 +257,16 @@ def test_the_last_and_the_best_epoch_of_each_committed_generation_are_kept_apart
     measure(S1, 1, 0.25, None, 0.125)
     store.finish_generation(claimed(store, G0, experiment), "by", "mlflow://a", HASH)
     common = {"seed": 0, "generation": 0, "evaluator": "training", "dataset": "digits-noisy", "n": 896}
-    last = common | {"metric": "test_accuracy/last", "value": 0.5, "details": {"epoch": 3, "notes": []}}
+    common |= {"unit": "share", "better": "higher"}
+    last = common | {
+        "metric": "test_accuracy/last",
+        "value": 0.5,
+        "details": {"epoch": 3, "notes": []},
+        "headline": True,
+    }
     said = "best of 3 measured epochs on the test images"
     best = common | {"metric": "test_accuracy/best", "value": 0.75, "details": {"epoch": 0, "notes": [said]}}
+    best |= {"headline": False}
     rows = list(results.result_rows(store, row(store, experiment)))
     bounds = [(each.pop("low"), each.pop("high")) for each in rows]
     assert {(each.pop("node"), each.pop("made_by")) for each in rows} == {(G0, "by")}

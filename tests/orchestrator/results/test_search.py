@@ -65,6 +65,7 @@ def test_before_anything_is_trained_every_trial_waits(store: Store) -> None:
         (trial, "WAITING", 0) for trial in SCORES
     ]
     assert (told["rungs"], told["best"], told["dataset"]) == ([1, 2], None, "digits-noisy.holdout0.2")
+    assert told["unit"] == "share"
     assert "held-out" in told["note"]
 
 

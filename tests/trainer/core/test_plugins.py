@@ -170,6 +170,8 @@ def test_specs_know_what_is_installed_whichever_is_imported_first(tmp_path: Path
     offer(tmp_path, "half-life", METHOD, "halving = half_life:Halving")
     offer(tmp_path, "norms", EVALUATOR, "norm = norms:Norm", group="relearn.evaluators")
     offer(tmp_path, "broken", "1 / 0", "own = broken:Own")
+    taken = EVALUATOR.replace("norm", "training")
+    offer(tmp_path, "same-name", taken, "training = same_name:Norm", group="relearn.evaluators")
     methods, problems, judges, factor = answer(tmp_path, KNOWN, *first)
     assert methods == [*(name for name in METHODS if name != "halving"), "halving"]
     assert problems == {"halving": None, "own": "broken:Own cannot be loaded: ZeroDivisionError: division by zero"}
