@@ -1,5 +1,6 @@
 """What is asked: an experiment as a researcher posts it, its search and its tables."""
 
+from orchestrator.spec.base import SpecModel
 from orchestrator.spec.experiment import (
     MAX_ARMS,
     MAX_EVALUATIONS,
@@ -35,6 +36,7 @@ __all__ = [
     "ReportTable",
     "Resources",
     "Search",
+    "SpecModel",
     "Weights",
     "ladder",
     "last_generation",

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from evaluators import EvaluatorSpec
+from orchestrator.spec.base import SpecModel
 from orchestrator.spec.search import Search
 from orchestrator.spec.tables import ReportTable
 from trainer.core.data import AnyData, DataSpec
@@ -27,11 +28,7 @@ Keys = dict[Annotated[str, Field(pattern="^[0-9]{1,10}$")], Annotated[str, Field
 """Node keys by seed."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Fork(_Part):
+class Fork(SpecModel):
     """The generation that an arm goes on from: one of another arm, which is trained once (or found) like any other."""
 
     arm: Name
@@ -42,7 +39,7 @@ class Fork(_Part):
     )
 
 
-class Committed(_Part):
+class Committed(SpecModel):
     """A generation that an earlier experiment committed."""
 
     experiment: str = Field(max_length=64, description="id of the experiment")
@@ -51,7 +48,7 @@ class Committed(_Part):
     keys: Keys = Field({}, description="of the generation by seed; filled in when the spec is posted")
 
 
-class Weights(_Part):
+class Weights(SpecModel):
     """A file of weights: a state dict saved by torch, or the folder of a checkpoint of ours."""
 
     uri: str = Field(
@@ -80,7 +77,7 @@ Checkpoint = Annotated[
 ]
 
 
-class Arm(_Part):
+class Arm(SpecModel):
     """One named row of the comparison: a method with its settings, or weights that are there already.
 
     `data`, `model` and `train` replace the experiment's for this arm; of `train`, what is not given stays.
@@ -95,7 +92,7 @@ class Arm(_Part):
     train: TrainSettings | None = Field(None, description="instead of the experiment's, field by field")
 
 
-class Evaluation(_Part):
+class Evaluation(SpecModel):
     """An evaluator and the generations whose checkpoints it judges."""
 
     evaluator: EvaluatorSpec
@@ -122,7 +119,7 @@ class Evaluation(_Part):
         return sorted(chosen)
 
 
-class Resources(_Part):
+class Resources(SpecModel):
     """What a training worker or an evaluation may use. Changes no content key."""
 
     cpus: int = Field(1, ge=1, le=1024, description="CPUs per training worker and per evaluation")
@@ -137,7 +134,7 @@ class Resources(_Part):
     max_worker_failures: int = Field(3, ge=0, le=1000, description="how often a dead training worker is replaced")
 
 
-class ExperimentSpec(_Part):
+class ExperimentSpec(SpecModel):
     """One experiment, as posted to /experiments."""
 
     name: Name

@@ -7,10 +7,11 @@ decided while they run (`plan.halving`).
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from evaluators import EvaluatorSpec
+from orchestrator.spec.base import SpecModel
 
 MAX_TRIALS = 1000
 
@@ -20,11 +21,7 @@ Value = str | int | float | bool | None
 Values = Annotated[tuple[Value, ...], Field(min_length=1, max_length=1000)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Distribution(_Part):
+class Distribution(SpecModel):
     """Where the values of a setting are drawn from: exactly one of these."""
 
     uniform: Interval | None = Field(None, description="[low, high]: every number between them alike")
@@ -71,7 +68,7 @@ def ladder(generations: int, min_generations: int | None, reduction: int, keep: 
     return Ladder((*rungs, last), reduction, keep)
 
 
-class Objective(_Part):
+class Objective(SpecModel):
     """The score that says which trial is better: after every generation, the mean over the seeds."""
 
     evaluator: EvaluatorSpec
@@ -83,7 +80,7 @@ class Objective(_Part):
     )
 
 
-class EarlyStop(_Part):
+class EarlyStop(SpecModel):
     """Successive halving by generations: rungs are at m, m r, m r^2, ..., and of each the best 1/r go on."""
 
     min_generations: int = Field(
@@ -92,7 +89,7 @@ class EarlyStop(_Part):
     reduction: int = Field(3, ge=2, le=1000, description="r: one trial in so many goes on from a rung")
 
 
-class Search(_Part):
+class Search(SpecModel):
     """A search over settings of the method of `arm`, which is the pattern of the trials and no arm itself."""
 
     arm: str = Field(

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from orchestrator.spec.base import SpecModel
 
 Label = Annotated[str, Field(min_length=1, max_length=120)]
 Note = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -11,10 +13,8 @@ Published = float | tuple[float, float] | None
 """A value as printed, or with half the width of its interval, in the table's unit; None where nothing was printed."""
 
 
-class Axis(BaseModel):
+class Axis(SpecModel):
     """A row or a column, and what it fixes of its cells; a row and a column together name one score of one arm."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     label: Label
     arm: str | None = Field(None, description="name of an arm")
@@ -36,10 +36,10 @@ class Cell(NamedTuple):
     metric: str | None
 
 
-class ReportTable(BaseModel):
+class ReportTable(SpecModel):
     """A table of the report. Shares are shown in percent, everything else as it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="lower-case letters, digits, . _ -")
     caption: Annotated[str, Field(min_length=1, max_length=500)]
