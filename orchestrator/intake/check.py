@@ -1,14 +1,18 @@
 """Reads a spec from raw JSON and reports *every* problem at once: where it is, what is wrong, and the nearest known name."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from evaluators import AnyEvaluator, TransferEvaluator
-from orchestrator.intake.errors import problems_of
-from orchestrator.intake.rules.parts import NOT_PREPARED, contradictions, items
+from orchestrator.intake.rules.arms import arm_problems
+from orchestrator.intake.rules.common import NOT_PREPARED
+from orchestrator.intake.rules.evaluations import evaluation_problems
+from orchestrator.intake.rules.forks import fork_problems
+from orchestrator.intake.rules.generations import spans
+from orchestrator.intake.rules.resources import resource_problems
+from orchestrator.intake.rules.search import search_problems
+from orchestrator.intake.rules.tables import table_problems
+from orchestrator.intake.salvage import salvage
 from orchestrator.problems import InvalidSpec, Problem
 from orchestrator.spec import MAX_ARMS, ExperimentSpec
 from trainer.core import data
@@ -26,13 +30,17 @@ def check(
     if not isinstance(raw, dict):
         raise InvalidSpec([Problem("", "WRONG_TYPE", f"An experiment is a JSON object, got {type(raw).__name__}.")])
     raw, problems = _without_refused(raw, refused or {})
-    raw = _with_recipes(raw)
-    spec = None
-    try:
-        spec = ExperimentSpec.model_validate_json(json.dumps(raw))
-    except ValidationError as error:
-        problems += problems_of(error, raw)
-    problems += contradictions(raw)
+    spec, partial, errors = salvage(_with_recipes(raw))
+    generations = spans(partial)
+    problems += [
+        *errors,
+        *arm_problems(partial),
+        *fork_problems(partial),
+        *resource_problems(partial),
+        *search_problems(partial),
+        *evaluation_problems(partial, generations),
+        *table_problems(partial, generations),
+    ]
     if missing is not None:
         missing += (problem for problem in problems if problem.code == NOT_PREPARED)
         problems = [problem for problem in problems if problem.code != NOT_PREPARED]
@@ -43,8 +51,9 @@ def check(
 
 def _without_refused(raw: dict[str, Any], refused: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
     """Puts ordinary training where a refused method stands: the rest is still read, and none of the method's code runs."""
-    problems, arms = [], []
-    for index, arm in enumerate(given := items(raw.get("arms"), MAX_ARMS)):
+    problems, arms = list[Problem](), []
+    given = raw["arms"][:MAX_ARMS] if isinstance(raw.get("arms"), list) else []
+    for index, arm in enumerate(given):
         method = arm.get("method") if isinstance(arm, dict) else None
         name = method.get("name") if isinstance(method, dict) else None
         if isinstance(name, str) and name in refused:

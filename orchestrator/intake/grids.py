@@ -8,9 +8,9 @@
 import itertools
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
+from orchestrator.intake.source_map import SourceMap
 from orchestrator.problems import Problem
 from orchestrator.spec import MAX_ARMS
 
@@ -18,12 +18,12 @@ _PARTS = ("method", "train", "model", "data")
 Grid = dict[str, list[Any]]
 
 
-def expand(raw: dict[str, Any]) -> tuple[dict[str, Any], list[int], list[Problem]]:
-    """`raw` with every grid as its arms, the index that each arm was written at, and what is wrong with the grids."""
-    arms, origins, problems = [], [], list[Problem]()
+def expand(raw: dict[str, Any], source: SourceMap) -> tuple[dict[str, Any], SourceMap, list[Problem]]:
+    """`raw` with every grid as its arms, the map with their places, and what is wrong with the grids, at its place in `raw`."""
     given = raw.get("arms")
     if not isinstance(given, list) or not any(isinstance(arm, dict) and "grid" in arm for arm in given):
-        return raw, list(range(len(given))) if isinstance(given, list) else [], []
+        return raw, source, []
+    arms, problems, before = list[Any](), list[Problem](), dict[str, str]()
     for index, arm in enumerate(given):
         if not isinstance(arm, dict) or "grid" not in arm:
             made = [arm]
@@ -33,22 +33,13 @@ def expand(raw: dict[str, Any]) -> tuple[dict[str, Any], list[int], list[Problem
         else:
             base = {name: value for name, value in arm.items() if name != "grid"}
             made = [_filled(raw, base, dict(zip(arm["grid"], values, strict=True))) for values in _product(arm["grid"])]
+        before |= {f"/arms/{len(arms) + number}": f"/arms/{index}" for number in range(len(made))}
         arms += made
-        origins += [index] * len(made)
         if len(arms) > MAX_ARMS:
-            problems.append(
-                Problem("/arms", "OUT_OF_RANGE", f"grids make more than {MAX_ARMS} arms: list fewer values")
-            )
-            return raw | {"arms": arms[:MAX_ARMS]}, origins[:MAX_ARMS], problems
-    return raw | {"arms": arms}, origins, problems
-
-
-def as_written(problem: Problem, origins: list[int]) -> Problem:
-    """`problem` with its pointer at the arm as it was written."""
-    match = re.match(r"/arms/(\d+)(.*)", problem.pointer)
-    if match is None or int(match[1]) >= len(origins):
-        return problem
-    return replace(problem, pointer=f"/arms/{origins[int(match[1])]}{match[2]}")
+            message = f"grids make more than {MAX_ARMS} arms: list fewer values"
+            problems.append(Problem("/arms", "OUT_OF_RANGE", message))
+            break
+    return raw | {"arms": arms[:MAX_ARMS]}, source.then(before), problems
 
 
 def _problem(pointer: str, grid: object) -> Problem | None:

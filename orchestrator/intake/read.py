@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from orchestrator import presets
 from orchestrator.intake import grids, references, search
 from orchestrator.intake.check import check
+from orchestrator.intake.source_map import SourceMap
 from orchestrator.problems import InvalidSpec, Problem
 from orchestrator.spec import ExperimentSpec
 from orchestrator.store import Store
@@ -22,14 +23,14 @@ def read_spec(
     written, problems = presets.expand(raw)
     if problems:
         raise InvalidSpec(problems)
-    expanded, origins, problems = grids.expand(written)
-    sampled, places, unsampled = search.expand(expanded, refused or {})
-    resolved, wrong = references.resolve(sampled, store)
+    expanded, source, problems = grids.expand(written, SourceMap())
+    expanded, source, undrawn = search.expand(expanded, source, refused or {})
+    expanded, unresolved = references.resolve(expanded, store)
+    found = [*undrawn, *unresolved]
     try:
-        spec = check(resolved, refused, missing)
+        spec = check(expanded, refused, missing)
     except InvalidSpec as error:
-        wrong += error.problems
-    if problems or unsampled or wrong:
-        told = (grids.as_written(problem, origins) for problem in places.told([*unsampled, *wrong]))
-        raise InvalidSpec(list(dict.fromkeys([*problems, *told])))
+        found += error.problems
+    if problems or found:
+        raise InvalidSpec(list(dict.fromkeys([*problems, *source.reported(found)])))
     return spec

@@ -1,13 +1,13 @@
 """What an arm says of work that is there already becomes its content: keys of generations, and digests of files."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from orchestrator.intake.salvage import read_part
 from orchestrator.problems import Problem, nearest
 from orchestrator.states import NodeState
 from orchestrator.store import Store
@@ -102,10 +102,9 @@ def _generation(
 
 
 def _differs(part: str, mine: Any, theirs: Any) -> bool:
-    """Whether an arm's data or model is another than the earlier experiment's; what cannot be read is told elsewhere."""
-    try:
-        one, other = (_PARTS[part].validate_json(json.dumps(each)) for each in (mine, theirs))
-    except ValidationError:
+    """Whether an arm's data or model is another than the earlier experiment's; what cannot be read is reported elsewhere."""
+    one, other = (read_part(_PARTS[part], each).whole for each in (mine, theirs))
+    if one is None or other is None:
         return False
     if part == "data" and not one.problem():
         one = one.resolved()  # theirs has its digest

@@ -6,14 +6,14 @@ field in the space moves no other.
 
 import json
 import math
-import re
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator.intake.salvage import read_part, strictly
+from orchestrator.intake.source_map import SourceMap
 from orchestrator.problems import Problem, nearest
 from orchestrator.spec.search import Distribution, Search
 from trainer import methods
@@ -42,66 +42,30 @@ def draw(distribution: Distribution, seed: int, trial: int, field: str) -> Any:
     return min(max(float(f"{value:.{_DIGITS}g}"), float(start)), float(end))
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where the parts of an expanded spec were written."""
+def expand(
+    raw: dict[str, Any], source: SourceMap, refused: Collection[str] = ()
+) -> tuple[dict[str, Any], SourceMap, list[Problem]]:
+    """`raw` with the trials of its search as arms, the map with their places, and what is wrong with the space.
 
-    arms: list[int]
-    """By arm: the index that it, or the arm it is a trial of, was written at."""
-    trials: range = range(0)
-    """Indices of the trials among the arms."""
-    drawn: frozenset[str] = frozenset()
-    """The settings that differ between trials."""
-    objective: int | None = None
-    """Index of the evaluation that the objective became."""
-
-    def told(self, problems: Iterable[Problem]) -> Iterator[Problem]:
-        """The problems at the places that were written; what trials have in common is told once."""
-        seen: set[tuple[str, str]] = set()
-        for problem in problems:
-            match = re.fullmatch(r"/(arms|evaluations)/(\d+)(.*)", problem.pointer)
-            kind, index, rest = (match[1], int(match[2]), match[3]) if match is not None else ("", 0, "")
-            if kind == "evaluations" and index == self.objective:
-                yield replace(problem, pointer=f"/search/objective{rest}")
-            elif kind == "arms" and index in self.trials:
-                field = rest.split("/")[2] if rest.startswith("/method/") else ""
-                where = f"/search/space/{field}" if field in self.drawn else f"/arms/{self.arms[index]}{rest}"
-                if (where, problem.code) not in seen:
-                    seen.add((where, problem.code))
-                    yield replace(problem, pointer=where)
-            elif kind == "arms" and index < len(self.arms):
-                yield replace(problem, pointer=f"/arms/{self.arms[index]}{rest}")
-            else:
-                yield problem
-
-
-def expand(raw: dict[str, Any], refused: Collection[str] = ()) -> tuple[dict[str, Any], Places, list[Problem]]:
-    """`raw` with the trials of its search as arms, where its parts were written, and what is wrong with the space.
-
-    A search that cannot be read is left as it is, for the check of the spec to tell; one whose trials are there, too. Of
+    A search that cannot be read is left as it is, for the check of the spec to report; one whose trials are there, too. Of
     methods that are `refused` by name no code runs.
     """
-    arms = raw.get("arms")
-    here = Places(list(range(len(arms))) if isinstance(arms, list) else [])
     if raw.get("search") is None:
-        return raw, here, []
+        return raw, source, []
     raw = raw | {"search": _short(raw["search"])}
-    search = _readable(raw["search"])
+    search, arms = read_part(_SEARCH, raw["search"]).whole, raw.get("arms")
     if search is None or search.arms or not isinstance(arms, list):
-        return raw, here, []
+        return raw, source, []
     index = next((i for i, arm in enumerate(arms) if isinstance(arm, dict) and arm.get("name") == search.arm), None)
     if index is None:
         names = [arm["name"] for arm in arms if isinstance(arm, dict) and isinstance(arm.get("name"), str)]
         message = f"{search.arm!r} is not an arm of this experiment"
-        return raw, here, [Problem("/search/arm", "UNKNOWN_VALUE", message, nearest(search.arm, names))]
+        return raw, source, [Problem("/search/arm", "UNKNOWN_VALUE", message, nearest(search.arm, names))]
     if not isinstance(method := arms[index].get("method"), dict):
-        return (
-            raw,
-            here,
-            [Problem("/search/arm", "CONTRADICTION", f"{search.arm!r} has no method to tune: name another arm")],
-        )
+        message = f"{search.arm!r} has no method to tune: name another arm"
+        return raw, source, [Problem("/search/arm", "CONTRADICTION", message)]
     if str(method.get("name")) not in refused and (problems := _space_problems(search, method)):
-        return raw, here, problems
+        return raw, source, problems
     trials = [_trial(raw, arms[index], search, number) for number in range(search.trials)]
     names = [trial["name"] for trial in trials]
     given = raw.get("evaluations", [])
@@ -112,9 +76,18 @@ def expand(raw: dict[str, Any], refused: Collection[str] = ()) -> tuple[dict[str
         "arms": [*arms[:index], *trials, *arms[index + 1 :]],
         "evaluations": _evaluations(given, search.arm, names, raw["search"]["objective"]["evaluator"]),
     }
-    origins = [*here.arms[:index], *[index] * len(trials), *here.arms[index + 1 :]]
-    objective = len(given) if isinstance(given, list) else None
-    return raw | changed, Places(origins, range(index, index + len(trials)), frozenset(search.space), objective), []
+    return raw | changed, _moved(source, search, index, len(arms), given), []
+
+
+def _moved(source: SourceMap, search: Search, index: int, arms: int, evaluations: object) -> SourceMap:
+    """The map after the trials took the place of the arm at `index` of so many, and the objective became an evaluation."""
+    trials = [f"/arms/{index + number}" for number in range(search.trials)]
+    before = dict.fromkeys(trials, f"/arms/{index}")
+    before |= {f"{trial}/method/{field}": f"/search/space/{field}" for trial in trials for field in search.space}
+    before |= {f"/arms/{later + search.trials - 1}": f"/arms/{later}" for later in range(index + 1, arms)}
+    if isinstance(evaluations, list):
+        before[f"/evaluations/{len(evaluations)}"] = "/search/objective"
+    return source.then(before, copies=trials)
 
 
 def _trial(raw: dict[str, Any], arm: dict[str, Any], search: Search, number: int) -> dict[str, Any]:
@@ -131,13 +104,13 @@ def _evaluations(given: Any, arm: str, trials: list[str], evaluator: Any) -> Any
     """With the trials wherever `arm` is named, and the objective on every generation of each."""
     if not isinstance(given, list):
         return given
-    told = []
+    named_by_trials = []
     for each in given:
         if isinstance(each, dict) and isinstance(named := each.get("arms"), list) and arm in named:
             at = named.index(arm)
             each = each | {"arms": [*named[:at], *trials, *(one for one in named[at + 1 :] if one != arm)]}
-        told.append(each)
-    return [*told, {"evaluator": evaluator, "on": ["every"], "arms": trials}]
+        named_by_trials.append(each)
+    return [*named_by_trials, {"evaluator": evaluator, "on": ["every"], "arms": trials}]
 
 
 def _short(written: Any) -> Any:
@@ -150,19 +123,12 @@ def _short(written: Any) -> Any:
     return written | {"holdout": 0.0} if objective.get("on") == "test" and "holdout" not in written else written
 
 
-def _readable(written: Any) -> Search | None:
-    try:
-        return None if written is None else _SEARCH.validate_json(json.dumps(written))
-    except ValidationError:
-        return None
-
-
 def _space_problems(search: Search, method: dict[str, Any]) -> list[Problem]:
     """What the method says against values that could be drawn."""
     kind = methods.METHODS.get(str(method.get("name")))
     if kind is None:
-        return []  # told of the arm
-    problems = []
+        return []  # reported of the arm
+    adapter, problems = TypeAdapter(kind), []
     known = [name for name in kind.model_fields if name != "name"]
     for field, distribution in search.space.items():
         pointer = f"/search/space/{field}"
@@ -172,10 +138,10 @@ def _space_problems(search: Search, method: dict[str, Any]) -> list[Problem]:
             continue
         for value in distribution.extremes:
             try:
-                kind.model_validate_json(json.dumps(method | {field: value}))
+                strictly(adapter, method | {field: value})
             except ValidationError as error:
-                told = [each["msg"].removeprefix("Input ") for each in error.errors() if each["loc"][:1] == (field,)]
-                problems += [Problem(pointer, "OUT_OF_RANGE", f"{each}, got {json.dumps(value)}") for each in told[:1]]
+                found = [each["msg"].removeprefix("Input ") for each in error.errors() if each["loc"][:1] == (field,)]
+                problems += [Problem(pointer, "OUT_OF_RANGE", f"{each}, got {json.dumps(value)}") for each in found[:1]]
     return problems
 
 

@@ -1,34 +1,43 @@
-"""Which generations an arm of a raw spec has rows of."""
+"""Which generations an arm has rows of."""
 
-from typing import Any
+from collections.abc import Mapping
+
+from orchestrator.intake.partial import PartialArm, PartialSpec
 
 _MANY = 10**9
 
 
-def bases_of(arms: list[Any]) -> dict[str, dict[str, Any]]:
-    """The raw arms that have a name, by it."""
-    return {each["name"]: each for each in arms if isinstance(each, dict) and isinstance(each.get("name"), str)}
+def spans(spec: PartialSpec) -> dict[str, range]:
+    """By name of the arm: all, where its last is not known or the arm is a checkpoint, which is one row."""
+    return {name: _span(name, arm, spec) for name, arm in spec.by_name.items()}
 
 
-def span_of(name: str, bases: dict[str, dict[str, Any]], generations: int | None) -> range:
-    """The generations that an arm has rows of; all, where that is not known or the arm is a checkpoint, which is one row."""
-    if bases.get(name, {}).get("checkpoint") is not None:
+def line(name: str | None, arms: Mapping[str, PartialArm]) -> list[str]:
+    """`name` and the arms that it goes on from inside the experiment, one from the other, each once."""
+    found: dict[str, None] = {}
+    while name is not None and name not in found:
+        found[name] = None
+        fork = arms[name].fork if name in arms else None
+        name = fork.arm if fork is not None and not fork.outside else None
+    return list(found)
+
+
+def first(name: str, arms: Mapping[str, PartialArm]) -> int:
+    """The generation that the arm `name` begins with: not 0 where it goes on from an earlier experiment."""
+    oldest = line(name, arms)[-1]
+    fork = arms[oldest].fork if oldest in arms else None
+    return (fork.generation or 0) if fork is not None and fork.outside else 0
+
+
+def lacking(generation: int, name: str, span: range) -> str:
+    """That the arm `name`, of the generations `span`, has no `generation`."""
+    if generation < span.start:
+        return f"{name!r} begins with generation {span.start} of an earlier experiment: there is no {generation} here"
+    return f"{name!r} has no generation {generation}: its last is {span.stop - 1}"
+
+
+def _span(name: str, arm: PartialArm, spec: PartialSpec) -> range:
+    generations = spec.train_of(arm).field("generations")
+    if arm.checkpoint is not None:
         return range(_MANY)
-    begun, seen = 0, set[str]()
-    while name in bases and name not in seen:
-        seen.add(name)
-        fork = bases[name].get("fork")
-        if not isinstance(fork, dict):
-            break
-        if fork.get("experiment") is not None:
-            begun = fork["generation"] if type(fork.get("generation")) is int else 0
-            break
-        name = str(fork.get("arm"))
-    return range(begun, _MANY if generations is None else generations)
-
-
-def outside(moment: int, name: str, span: range) -> str:
-    """That the arm `name`, of the generations `span`, has no generation `moment`."""
-    if moment < span.start:
-        return f"{name!r} begins with generation {span.start} of an earlier experiment: there is no {moment} here"
-    return f"{name!r} has no generation {moment}: its last is {span.stop - 1}"
+    return range(first(name, spec.by_name), _MANY if generations is None else generations)

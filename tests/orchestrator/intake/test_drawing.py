@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from orchestrator.intake import search as sampling
-from orchestrator.intake.search import Places, draw
+from orchestrator.intake.search import draw
+from orchestrator.intake.source_map import SourceMap
 from orchestrator.problems import Problem
 from orchestrator.spec.search import Distribution
 
@@ -115,8 +116,12 @@ def raw(**changes: Any) -> dict[str, Any]:
     return {"data": {"name": "digits-noisy"}, "arms": arms, "evaluations": evaluations, "search": search}
 
 
+def expand(given: dict[str, Any], *refused: str) -> tuple[dict[str, Any], SourceMap, list[Problem]]:
+    return sampling.expand(given, SourceMap(), refused)
+
+
 def test_trials_are_arms_in_the_place_of_their_pattern() -> None:
-    expanded, places, problems = sampling.expand(raw())
+    expanded, source, problems = expand(raw())
     assert problems == []
     assert [arm["name"] for arm in expanded["arms"]] == ["normal", "seal-t00", "seal-t01", "seal-t02", "llf"]
     scales = [draw(Distribution(log_uniform=(0.001, 0.1)), 0, trial, "ascent_scale") for trial in range(3)]
@@ -133,19 +138,25 @@ def test_trials_are_arms_in_the_place_of_their_pattern() -> None:
         {"evaluator": {"name": "accuracy"}, "on": ["every"], "arms": names},
     ]
     assert (expanded["search"]["arms"], expanded["search"]["holdout"], expanded["search"]["keep"]) == (names, 0.2, 3)
-    assert places == Places([0, 1, 1, 1, 2], range(1, 4), frozenset(SPACE), 1)
+    assert [source.written(f"/arms/{index}/name") for index in range(5)] == [
+        f"/arms/{index}/name" for index in (0, 1, 1, 1, 2)
+    ]
+    assert [source.written(f"/arms/3/method/{field}") for field in SPACE] == [
+        f"/search/space/{field}" for field in SPACE
+    ]
+    assert source.written("/evaluations/1/evaluator") == "/search/objective/evaluator"
 
 
 def test_the_experiments_data_is_held_out_where_the_arm_has_none_of_its_own() -> None:
     given = raw(holdout=0.5)
     del given["arms"][1]["data"]
-    expanded, _, _ = sampling.expand(given)
+    expanded, _, _ = expand(given)
     assert expanded["arms"][1]["data"] == {"name": "digits-noisy", "holdout": 0.5}
     assert expanded["data"] == {"name": "digits-noisy"}
 
 
 def test_a_test_objective_leaves_the_data_as_it_is() -> None:
-    expanded, _, problems = sampling.expand(raw(objective={"evaluator": "accuracy", "metric": "top1", "on": "test"}))
+    expanded, _, problems = expand(raw(objective={"evaluator": "accuracy", "metric": "top1", "on": "test"}))
     assert problems == []
     assert expanded["arms"][1]["data"] == {"name": "digits"}
     assert expanded["search"]["holdout"] == 0
@@ -153,26 +164,26 @@ def test_a_test_objective_leaves_the_data_as_it_is() -> None:
 
 def test_more_trials_begin_with_the_same_ones_and_another_field_moves_no_other() -> None:
     def methods(**changes: Any) -> list[dict[str, Any]]:
-        return [arm["method"] for arm in sampling.expand(raw(**changes))[0]["arms"][1:-1]]
+        return [arm["method"] for arm in expand(raw(**changes))[0]["arms"][1:-1]]
 
     assert methods(trials=150)[:3] == methods()
     wider = methods(space=SPACE | {"ascent_weight_decay": {"choice": ["flip", "zero"]}})
     assert [
         {name: value for name, value in method.items() if name != "ascent_weight_decay"} for method in wider
     ] == methods()
-    assert sampling.expand(raw(trials=150))[0]["arms"][1]["name"] == "seal-t000"
+    assert expand(raw(trials=150))[0]["arms"][1]["name"] == "seal-t000"
 
 
 def test_what_is_written_out_is_not_drawn_again() -> None:
-    expanded, _, _ = sampling.expand(raw())
-    assert sampling.expand(expanded) == (expanded, Places([0, 1, 2, 3, 4]), [])
+    expanded, _, _ = expand(raw())
+    assert expand(expanded) == (expanded, SourceMap(), [])
 
 
 @pytest.mark.parametrize("search", [None, {}, [], "seal", {"arm": "seal"}, {"arm": 3, "space": SPACE}])
 def test_what_cannot_be_read_is_left_for_the_check_to_tell(search: object) -> None:
     given = raw() | {"search": search}
-    assert sampling.expand(given) == (given, Places([0, 1, 2]), [])
-    assert sampling.expand({"search": search}) == ({"search": search}, Places([]), [])
+    assert expand(given) == (given, SourceMap(), [])
+    assert expand({"search": search}) == ({"search": search}, SourceMap(), [])
 
 
 @pytest.mark.parametrize(
@@ -193,25 +204,27 @@ def test_every_value_that_could_be_drawn_must_be_one_of_the_method(
     changes: dict[str, Any], place: tuple[str, str, str | None]
 ) -> None:
     """Also where no trial happened to draw the wrong one."""
-    _, _, problems = sampling.expand(raw(**changes))
+    _, _, problems = expand(raw(**changes))
     assert {(problem.pointer, problem.code, problem.suggestion) for problem in problems} == {place}
 
 
 def test_of_a_refused_method_no_value_is_tried() -> None:
     given = raw(space={"ascent_scale": {"uniform": [0.0, 1.0]}})
-    assert sampling.expand(given, {"seal"})[2] == []
-    assert len(sampling.expand(given, {"llf"})[2]) == 1
+    assert expand(given, "seal")[2] == []
+    assert len(expand(given, "llf")[2]) == 1
 
 
 def test_a_checkpoint_has_nothing_to_tune() -> None:
     given = raw()
     given["arms"][1] = {"name": "seal", "checkpoint": {"uri": "/net.pt"}}
-    (problem,) = sampling.expand(given)[2]
+    (problem,) = expand(given)[2]
     assert (problem.pointer, problem.code) == ("/search/arm", "CONTRADICTION")
 
 
 def test_problems_of_trials_are_told_once_where_they_were_written() -> None:
-    places = Places([0, 1, 1, 1, 2], range(1, 4), frozenset({"ascent_scale"}), 2)
+    given = raw(space={"ascent_scale": SPACE["ascent_scale"]})
+    given["evaluations"] *= 2
+    _, source, _ = expand(given)
     written = {
         "/arms/1/method/ascent_scale": "/search/space/ascent_scale",
         "/arms/3/method/ascent_scale": None,
@@ -224,7 +237,7 @@ def test_problems_of_trials_are_told_once_where_they_were_written() -> None:
         "/evaluations/0/evaluator/name": "/evaluations/0/evaluator/name",
         "/train/lr": "/train/lr",
     }
-    told = places.told(Problem(pointer, "X", pointer) for pointer in written)
+    told = source.reported(Problem(pointer, "X", pointer) for pointer in written)
     assert [(problem.message, problem.pointer) for problem in told] == [
         (a, b) for a, b in written.items() if b is not None
     ]

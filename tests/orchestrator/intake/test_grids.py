@@ -1,6 +1,7 @@
 from typing import Any
 
 from orchestrator.intake import grids
+from orchestrator.intake.source_map import SourceMap
 from orchestrator.problems import Problem
 from orchestrator.spec import MAX_ARMS
 
@@ -8,20 +9,20 @@ SEAL: dict[str, Any] = {"name": "seal", "method": {"name": "seal"}}
 
 
 def names(raw: dict[str, Any]) -> list[str]:
-    expanded, _, problems = grids.expand(raw)
+    expanded, _, problems = grids.expand(raw, SourceMap())
     assert not problems
     return [arm["name"] for arm in expanded["arms"]]
 
 
 def wrong(grid: object) -> list[Problem]:
-    return grids.expand({"arms": [SEAL | {"grid": grid}]})[2]
+    return grids.expand({"arms": [SEAL | {"grid": grid}]}, SourceMap())[2]
 
 
 def test_a_field_of_the_method_is_an_arm_per_value() -> None:
     raw = {"arms": [{"name": "normal", "method": {"name": "normal"}}, SEAL | {"grid": {"ascent_scale": [0.001, 0.01]}}]}
-    expanded, origins, problems = grids.expand(raw)
+    expanded, source, problems = grids.expand(raw, SourceMap())
     assert problems == []
-    assert origins == [0, 1, 1]
+    assert [source.written(f"/arms/{index}") for index in range(3)] == ["/arms/0", "/arms/1", "/arms/1"]
     assert expanded["arms"] == [
         {"name": "normal", "method": {"name": "normal"}},
         {"name": "seal-ascent_scale-0.001", "method": {"name": "seal", "ascent_scale": 0.001}},
@@ -47,7 +48,7 @@ def test_a_grid_over_recipe_network_and_data_fills_the_arms_own() -> None:
         "train": {"epochs": 9, "lr": 0.5},
         "arms": [SEAL | {"grid": grid}],
     }
-    (arm,) = grids.expand(raw)[0]["arms"]
+    (arm,) = grids.expand(raw, SourceMap())[0]["arms"]
     assert arm["train"] == {"epochs": 4, "schedule": {"warmup_epochs": 1}}  # the rest is the experiment's, as ever
     assert arm["model"] == {"name": "resnet-digits", "width": 8}
     assert arm["data"] == {"name": "digits-noisy", "train_per_class": 9, "label_noise": 0.2}
@@ -56,9 +57,8 @@ def test_a_grid_over_recipe_network_and_data_fills_the_arms_own() -> None:
 
 def test_a_spec_without_grids_is_left_alone() -> None:
     raw = {"arms": [SEAL]}
-    assert grids.expand(raw) == (raw, [0], [])
-    assert grids.expand({"arms": "seal"}) == ({"arms": "seal"}, [], [])
-    assert grids.expand({}) == ({}, [], [])
+    for left in (raw, {"arms": "seal"}, {}):
+        assert grids.expand(left, SourceMap()) == (left, SourceMap(), [])
 
 
 def test_what_is_wrong_with_a_grid_is_told_where_it_stands() -> None:
@@ -73,13 +73,19 @@ def test_what_is_wrong_with_a_grid_is_told_where_it_stands() -> None:
 
 
 def test_a_grid_of_too_many_arms_is_refused_without_making_them_all() -> None:
-    _, _, problems = grids.expand({"arms": [SEAL | {"grid": {name: list(range(1000)) for name in "abcdef"}}]})
+    _, _, problems = grids.expand(
+        {"arms": [SEAL | {"grid": {name: list(range(1000)) for name in "abcdef"}}]}, SourceMap()
+    )
     assert [(each.pointer, each.code) for each in problems] == [("/arms", "OUT_OF_RANGE")]
     assert str(MAX_ARMS) in problems[0].message
 
 
 def test_problems_of_made_arms_are_told_of_the_arm_as_it_was_written() -> None:
+    arms = [{"name": "normal", "method": {"name": "normal"}}, SEAL | {"grid": {"ascent_scale": [1, 2]}}, SEAL]
+    _, source, _ = grids.expand({"arms": arms}, SourceMap())
     problem = Problem("/arms/2/method/ascent_scale", "OUT_OF_RANGE", "should be greater than 0")
-    assert grids.as_written(problem, [0, 1, 1, 2]).pointer == "/arms/1/method/ascent_scale"
-    assert grids.as_written(Problem("/arms/12", "X", ""), [0]).pointer == "/arms/12"
-    assert grids.as_written(Problem("/train/lr", "X", ""), [0]).pointer == "/train/lr"
+    (reported,) = source.reported([problem])
+    assert reported == Problem("/arms/1/method/ascent_scale", "OUT_OF_RANGE", "should be greater than 0")
+    assert source.written("/arms/3/name") == "/arms/2/name"
+    assert source.written("/arms/12") == "/arms/12"
+    assert source.written("/train/lr") == "/train/lr"

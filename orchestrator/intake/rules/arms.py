@@ -1,0 +1,55 @@
+"""What the arms are trained on and how: data, recipes, and methods that fit them, or checkpoints instead."""
+
+from collections.abc import Iterator
+from functools import cache
+
+from orchestrator.intake.partial import Part, PartialArm, PartialSpec
+from orchestrator.intake.rules.common import contradiction, not_prepared, repeated
+from orchestrator.problems import Problem
+from trainer.core import models
+from trainer.spec import TrainSettings
+
+
+def arm_problems(spec: PartialSpec) -> Iterator[Problem]:
+    yield from not_prepared("/data", spec.data)
+    yield from _recipe_problems("/train", spec.train)
+    for index, arm in enumerate(spec.arms):
+        if arm is not None:
+            yield from _own_problems(f"/arms/{index}", arm)
+            yield from _kind_problems(f"/arms/{index}", arm)
+            yield from _method_problems(f"/arms/{index}/method", arm, spec)
+    yield from repeated("/arms/{}/name", [arm.name if arm is not None else None for arm in spec.arms])
+
+
+def _own_problems(pointer: str, arm: PartialArm) -> Iterator[Problem]:
+    if arm.data is not None:
+        yield from not_prepared(f"{pointer}/data", arm.data)
+    if arm.train is not None:
+        yield from _recipe_problems(f"{pointer}/train", arm.train)
+
+
+def _recipe_problems(pointer: str, train: Part[TrainSettings]) -> Iterator[Problem]:
+    if train.value is not None and not train.wrong & {"epochs", "generations", "schedule"}:
+        yield from (contradiction(f"{pointer}/{field}", message) for field, message in train.value.problems())
+
+
+def _kind_problems(pointer: str, arm: PartialArm) -> Iterator[Problem]:
+    if arm.method is None and arm.checkpoint is None:
+        message = "method is required (or checkpoint, to judge what is there)"
+        yield Problem(f"{pointer}/method", "MISSING_FIELD", message)
+    if arm.method is not None and arm.checkpoint is not None:
+        yield contradiction(f"{pointer}/checkpoint", "an arm has either a method or a checkpoint: leave one out")
+
+
+def _method_problems(pointer: str, arm: PartialArm, spec: PartialSpec) -> Iterator[Problem]:
+    method, model = arm.method, spec.model_of(arm).value
+    if method is None or method.value is None or model is None:
+        return
+    for field, message in method.value.problems(spec.train_of(arm).field("epochs"), _parameter_names(model)):
+        if field not in method.wrong:
+            yield contradiction(f"{pointer}/{field}", message)
+
+
+@cache
+def _parameter_names(model: models.AnyModel) -> list[str]:
+    return [name for name, _ in models.skeleton(model, classes=2).named_parameters()]
