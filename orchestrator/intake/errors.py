@@ -78,7 +78,7 @@ def _locate(location: list[str | int], raw: object) -> tuple[list[str | int], li
         mapping = schema.get("discriminator", {}).get("mapping", {})
         if step in mapping:  # a union's tag, not a place in the document
             schema = _dereferenced({"$ref": mapping[step]})
-        elif step in _TAGS and isinstance(raw, dict) and step not in raw:  # likewise
+        elif step in _TAGS and isinstance(raw, dict) and step not in raw:  # also a tag
             schema = _SCHEMA["$defs"][_TAGS[str(step)]]
         elif isinstance(raw, dict):
             path.append(step)
@@ -108,4 +108,4 @@ def _pointer(path: Sequence[str | int]) -> str:
 
 _SCHEMA: dict[str, Any] = ExperimentSpec.model_json_schema()
 _TAGS = {"committed": "Committed", "weights": "Weights"}
-"""Of unions that are told apart by their fields."""
+"""The tags of unions whose members differ by their fields, and what each stands for in the schema."""

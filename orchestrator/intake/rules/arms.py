@@ -11,6 +11,7 @@ from trainer.spec import TrainSettings
 
 
 def arm_problems(spec: PartialSpec) -> Iterator[Problem]:
+    """Problems of data, recipes, methods and checkpoints, the experiment's before each arm's own, and of names given twice."""
     yield from not_prepared("/data", spec.data)
     yield from _recipe_problems("/train", spec.train)
     for index, arm in enumerate(spec.arms):

@@ -11,7 +11,7 @@ from trainer.core import data
 
 
 def evaluation_problems(spec: PartialSpec, spans: dict[str, range]) -> Iterator[Problem]:
-    """`spans` are the generations of each arm by name."""
+    """Problems of each evaluation's arms, generations and evaluator; `spans` are the generations of each arm by name."""
     for index, evaluation in enumerate(spec.evaluations):
         if evaluation is not None:
             yield from _name_problems(f"/evaluations/{index}/arms", evaluation, spans)

@@ -10,6 +10,7 @@ from orchestrator.problems import Problem
 
 
 def fork_problems(spec: PartialSpec) -> Iterator[Problem]:
+    """Problems of every arm that goes on from another; `references` looks for generations of earlier experiments."""
     for index, arm in enumerate(spec.arms):
         if arm is not None and arm.fork is not None:
             pointer = f"/arms/{index}/fork"

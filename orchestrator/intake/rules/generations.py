@@ -8,7 +8,7 @@ _MANY = 10**9
 
 
 def spans(spec: PartialSpec) -> dict[str, range]:
-    """By name of the arm: all, where its last is not known or the arm is a checkpoint, which is one row."""
+    """The generations of each arm by name: all, where its last is not known or the arm is a checkpoint, which is one row."""
     return {name: _span(name, arm, spec) for name, arm in spec.by_name.items()}
 
 
@@ -30,7 +30,7 @@ def first(name: str, arms: Mapping[str, PartialArm]) -> int:
 
 
 def lacking(generation: int, name: str, span: range) -> str:
-    """That the arm `name`, of the generations `span`, has no `generation`."""
+    """The message that the arm `name`, which has the generations `span`, has no `generation`."""
     if generation < span.start:
         return f"{name!r} begins with generation {span.start} of an earlier experiment: there is no {generation} here"
     return f"{name!r} has no generation {generation}: its last is {span.stop - 1}"

@@ -11,6 +11,7 @@ MAX_NODES = 100_000
 
 
 def resource_problems(spec: PartialSpec) -> Iterator[Problem]:
+    """Workers that cannot share a batch or a GPU, seeds given twice, and more generations than one experiment may have."""
     resources, arms = spec.resources.value, [arm for arm in spec.arms if arm is not None]
     recipes = [spec.train, *(spec.train_of(arm) for arm in arms)]
     smallest = min((train.value.batch_size for train in recipes if train.value is not None), default=None)

@@ -11,7 +11,7 @@ from orchestrator.spec.tables import Cell, ReportTable
 
 
 def table_problems(spec: PartialSpec, spans: dict[str, range]) -> Iterator[Problem]:
-    """`spans` are the generations of each arm by name."""
+    """Problems of each table's cells, shape and name; `spans` are the generations of each arm by name."""
     evaluators = [each.name for each in spec.evaluations if each is not None and each.name is not None] + ["training"]
     for index, each in enumerate(spec.tables):
         if each is not None and each.table.value is not None:
@@ -30,7 +30,7 @@ def _shape_problems(pointer: str, table: ReportTable) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class _Cells:
-    """A table, the generations of each arm, and the evaluators that there are."""
+    """A table at `pointer`, the generations of each arm by name, and the names of the evaluators that there are."""
 
     pointer: str
     table: ReportTable
@@ -38,7 +38,7 @@ class _Cells:
     evaluators: list[str]
 
     def problems(self) -> Iterator[Problem]:
-        """A value that a row or column gives to several cells is reported once."""
+        """What is wrong with the cells; a value that a row or column gives to several of them is reported once."""
         reported = set()
         for row, column, cell in self.table.cells():
             for name, value in cell._asdict().items():

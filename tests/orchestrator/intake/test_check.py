@@ -457,6 +457,28 @@ def test_every_mistake_of_a_spec_is_listed_exactly_once() -> None:
         ),
         ([("/evaluations/0/on", [2000])], ["/evaluations/0/on/0"]),
         ([("/train/recipe", "official"), ("/train/epochs", 10)], ["/train/recipe"]),
+        ([("/arms/2/fork", {"arm": "llf", "generation": -1})], ["/arms/2/fork/generation"]),
+        (
+            [
+                ("/arms/1/train", {"epochs": "24"}),
+                ("/arms/2/train", {"epochs": 24}),
+                ("/arms/2/fork", {"arm": "llf", "generation": 1}),
+            ],
+            ["/arms/1/train/epochs"],
+        ),
+        (
+            [("/arms/1/name", "LLF!"), ("/arms/2/fork", {"arm": "LLF!", "generation": 1})],
+            ["/arms/1/name", "/arms/2/fork/arm"],
+        ),
+        (
+            [
+                ("/arms/0/train", {"generations": 4}),
+                ("/evaluations/0", {"evaluator": {"name": "accuracy"}, "arms": "llf", "on": [6]}),
+                ("/evaluations/1/on", ["first"]),
+            ],
+            ["/evaluations/0/arms"],
+        ),
+        ([("/resources", {"workers": 2000}), ("/train/batch_size", 32)], ["/resources/workers"]),
     ],
 )
 def test_a_mistake_does_not_invent_others(changes: list[tuple[str, Any]], expected: list[str]) -> None:
@@ -629,6 +651,17 @@ def _containers(document: Any) -> Any:
 def test_a_fork_from_an_arm_that_is_not_there_is_told_the_nearest() -> None:
     (problem,) = problems(changed(("/arms/2/fork", {"arm": "lff", "generation": 1})))
     assert (problem.pointer, problem.code, problem.suggestion) == ("/arms/2/fork/arm", "UNKNOWN_VALUE", "llf")
+
+
+def test_a_fork_is_from_an_arm_with_the_same_data_model_and_settings() -> None:
+    """However they are written: what is not given is the default."""
+    fork, short = ("/arms/2/fork", {"arm": "llf", "generation": 1}), {"name": "digits"}
+    there = ("/arms/1/data", short | {"holdout": 0.0})
+    assert places(changed(fork, there, ("/arms/2/data", short))) == []
+    assert places(changed(fork, there, ("/arms/2/data", short | {"holdout": 0.5}))) == [
+        ("/arms/2/fork/arm", "CONTRADICTION", None)
+    ]
+    assert places(changed(fork, there)) == [("/arms/2/fork/arm", "CONTRADICTION", None)]
 
 
 def test_forks_in_a_circle_are_refused() -> None:

@@ -290,6 +290,15 @@ def test_a_checkpoint_is_one_row_whatever_the_generations_of_the_experiment(stor
         {"tables": [table()], "evaluations": [{"evaluator": "accuracy"}]},
         {"tables": [table()], "evaluations": [{"evaluator": {"name": []}}]},
         {"train": "x", "search": {"arm": "seal", "space": {"ascent_scale": {"choice": [1]}}, "trials": 1}},
+        {
+            "arms": [{"name": "seal", "method": {"name": "seal"}, "fork": "x"}],
+            "search": {
+                "arm": "seal",
+                "space": {"ascent_scale": {"choice": [1]}},
+                "trials": 1,
+                "objective": {"evaluator": "accuracy", "metric": "top1"},
+            },
+        },
         {"arms": [{"name": "seal", "method": {"name": []}}], "search": {"arm": "seal", "space": {}, "trials": 1}},
         {
             "data": {"name": "digits", "holdout": 10**400},
