@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from orchestrator.store.schema import schema
+from orchestrator.store import migrations
 
 _Record = TypeVar("_Record")
 
@@ -18,13 +18,14 @@ class Database:
     """One database; safe to use from several threads and processes."""
 
     def __init__(self, url: str, now: Callable[[], float] = time.time) -> None:
+        """Opens the database; makes or upgrades its tables where that is needed. Raises migrations.UnknownRevision."""
         self._engine = sa.create_engine(url)
         self._now = now
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", durable_sqlite)
             event.listen(self._engine, "begin", begin_sqlite)
         self._writing = self._engine.execution_options(writing=True)
-        schema.create_all(self._writing)
+        migrations.bring_up_to_date(self._engine, self._writing)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -13,7 +13,7 @@ from orchestrator.problems import InvalidSpec, Problem
 from orchestrator.states import EXPERIMENT_MOVES, TERMINAL, ExperimentState, NodeState, Reason, before
 from orchestrator.store.database import Database, alone, columns, insert, read, read_one
 from orchestrator.store.records import Experiment
-from orchestrator.store.schema import capsules, experiments, idempotency, nodes, uses
+from orchestrator.store.schema import experiments, idempotency, nodes, uses
 
 
 class KeyReused(ValueError):  # noqa: N818  the outcome's name
@@ -83,6 +83,7 @@ class Experiments(Database):
             "plan": counts,
             "state": ExperimentState.QUEUED,
             "created_at": self._now(),
+            "capsule": capsule,
         }
         connection.execute(sa.insert(experiments), row)
         fresh = [node for node in plan.nodes.values() if node.key not in states]
@@ -94,8 +95,6 @@ class Experiments(Database):
         insert(connection, uses, [{name: value for name, value in row.items() if name != "kind"} for row in rows])
         if key is not None:
             connection.execute(sa.insert(idempotency), {"key": key, "body_sha256": body_sha256, "experiment": identity})
-        if capsule is not None:
-            connection.execute(sa.insert(capsules), {"experiment": identity, "content": capsule})
         return identity, True
 
     def experiment(self, experiment: str) -> Experiment | None:

@@ -6,9 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.states import TERMINAL, NodeState
-from orchestrator.store.database import Database, alone, read
-from orchestrator.store.records import Holdings, Posted, Shown
-from orchestrator.store.schema import capsules, experiments, machines, nodes, runs, uses
+from orchestrator.store.database import Database, alone, columns, read
+from orchestrator.store.records import Experiment, Holdings, Posted, Shown
+from orchestrator.store.schema import experiments, nodes, runs, uses
 
 
 class Upkeep(Database):
@@ -18,18 +18,18 @@ class Upkeep(Database):
         """What the experiment was posted as, where that was a capsule."""
         with self._engine.connect() as connection:
             found: dict[str, Any] | None = connection.scalar(
-                sa.select(capsules.c.content).where(capsules.c.experiment == experiment)
+                sa.select(experiments.c.capsule).where(experiments.c.id == experiment)
             )
             return found
 
     def machines_of(self, experiment: str) -> dict[str, dict[str, Any]]:
         """By key of the experiment's generations: the fingerprint of the machine that trained it, where it was kept."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
+        query = sa.select(nodes.c.key, nodes.c.fingerprint).where(
+            nodes.c.key.in_(mine), nodes.c.fingerprint.is_not(None)
+        )
         with self._engine.connect() as connection:
-            return {
-                row.key: row.fingerprint
-                for row in connection.execute(sa.select(machines).where(machines.c.key.in_(mine)))
-            }
+            return {row.key: row.fingerprint for row in connection.execute(query)}
 
     def holdings(self) -> Holdings:
         """All experiments, where their nodes are shown, and the tracking server's runs, at one moment."""
@@ -58,7 +58,7 @@ def _holdings(connection: sa.Connection) -> Holdings:
     shown = read(connection, Shown, sa.select(*place, *node, uri).join(nodes, nodes.c.key == uses.c.key))
     posted = {
         row.id: Posted(row.spec, (row.finished_at or row.created_at) if row.state in TERMINAL else None)
-        for row in connection.execute(sa.select(experiments))
+        for row in connection.execute(sa.select(*columns(Experiment, experiments)))
     }
     found: dict[str, list[str]] = {}
     for row in connection.execute(sa.select(runs.c.experiment, runs.c.run_id).order_by(runs.c.run_id)):

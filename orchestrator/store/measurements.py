@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.store.database import Database, columns, finite, read
 from orchestrator.store.records import EpochRow, ResultRow, WarningRow
-from orchestrator.store.schema import curves, details, epochs, results, uses
+from orchestrator.store.schema import curves, epochs, nodes, results, uses
 
 _Row = TypeVar("_Row", EpochRow, ResultRow)
 
@@ -38,9 +38,9 @@ class Measured(Database):
     def details_of(self, experiment: str) -> dict[str, dict[str, Any]]:
         """What is said about each evaluation of the experiment, by key; nothing of those made before it was kept."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
-        query = sa.select(details).where(details.c.key.in_(mine))
+        query = sa.select(nodes.c.key, nodes.c.details).where(nodes.c.key.in_(mine), nodes.c.details.is_not(None))
         with self._engine.connect() as connection:
-            return {row.key: row.content for row in connection.execute(query)}
+            return {row.key: row.details for row in connection.execute(query)}
 
     def curves_of(self, experiment: str, like: Iterable[str]) -> dict[str, dict[str, list[float | None]]]:
         """By node of the experiment: its curves whose name is LIKE one of the patterns (`%/episodes`)."""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from orchestrator.states import LIVE, NODE_MOVES, TERMINAL, NodeState, Reason, before
 from orchestrator.store.database import Database, columns, finite, insert, read
 from orchestrator.store.records import Claim, NodeUse, Standing, StoredNode
-from orchestrator.store.schema import curves, details, experiments, machines, nodes, results, uses
+from orchestrator.store.schema import curves, experiments, nodes, results, uses
 
 
 class Nodes(Database):
@@ -107,13 +107,13 @@ class Nodes(Database):
         `fingerprint` is of the machine that trained it.
         """
         with self._writing.begin() as connection:
-            values = {"made_by": made_by, "checkpoint_uri": checkpoint_uri, "weights_sha256": weights_sha256}
-            if not self._finish(connection, claim, values):
-                return False
-            connection.execute(sa.delete(machines).where(machines.c.key == claim.key))
-            if fingerprint is not None:
-                connection.execute(sa.insert(machines), {"key": claim.key, "fingerprint": dict(fingerprint)})
-            return True
+            values = {
+                "made_by": made_by,
+                "checkpoint_uri": checkpoint_uri,
+                "weights_sha256": weights_sha256,
+                "fingerprint": None if fingerprint is None else dict(fingerprint),
+            }
+            return self._finish(connection, claim, values)
 
     def finish_evaluation(
         self,
@@ -128,7 +128,8 @@ class Nodes(Database):
         """Commits the scores of an evaluation and what is to be said about them, unless the claim was lost."""
         at = self._now()
         with self._writing.begin() as connection:
-            if not self._finish(connection, claim, {"made_by": made_by}):
+            values = {"made_by": made_by, "details": None if about is None else dict(about)}
+            if not self._finish(connection, claim, values):
                 return False
             rows = [
                 {
@@ -146,8 +147,6 @@ class Nodes(Database):
             insert(
                 connection, curves, [{"key": claim.key, "name": name, "values": each} for name, each in lines.items()]
             )
-            if about is not None:
-                connection.execute(sa.insert(details), {"key": claim.key, "content": dict(about)})
             return True
 
     def fail_node(self, claim: Claim, reason: Reason, message: str) -> bool:

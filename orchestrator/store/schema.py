@@ -29,6 +29,7 @@ experiments = sa.Table(
     sa.Column("started_at", sa.Float),
     sa.Column("finished_at", sa.Float),
     sa.Column("published", sa.Boolean, nullable=False, default=False),
+    sa.Column("capsule", sa.JSON(none_as_null=True)),
 )
 nodes = sa.Table(
     "nodes",
@@ -45,6 +46,8 @@ nodes = sa.Table(
     sa.Column("weights_sha256", sa.String(64)),
     sa.Column("started_at", sa.Float),
     sa.Column("finished_at", sa.Float),
+    sa.Column("details", sa.JSON(none_as_null=True)),
+    sa.Column("fingerprint", sa.JSON(none_as_null=True)),
 )
 uses = sa.Table(
     "uses",
@@ -91,12 +94,6 @@ curves = sa.Table(
     sa.Column("name", sa.String(200), primary_key=True),
     sa.Column("values", sa.JSON, nullable=False),
 )
-details = sa.Table(
-    "details",
-    schema,
-    sa.Column("key", sa.ForeignKey("nodes.key"), primary_key=True),
-    sa.Column("content", sa.JSON, nullable=False),
-)
 runs = sa.Table(
     "runs",
     schema,
@@ -113,18 +110,6 @@ idempotency = sa.Table(
     sa.Column("key", sa.String(255), primary_key=True),
     sa.Column("body_sha256", sa.String(64), nullable=False),
     sa.Column("experiment", sa.ForeignKey("experiments.id"), nullable=False),
-)
-machines = sa.Table(
-    "machines",
-    schema,
-    sa.Column("key", sa.ForeignKey("nodes.key"), primary_key=True),
-    sa.Column("fingerprint", sa.JSON, nullable=False),
-)
-capsules = sa.Table(
-    "capsules",
-    schema,
-    sa.Column("experiment", sa.ForeignKey("experiments.id"), primary_key=True),
-    sa.Column("content", sa.JSON, nullable=False),
 )
 timings = sa.Table(
     "timings",

@@ -1,12 +1,9 @@
 """The same suite for SQLite and, where RELEARN_TEST_POSTGRES names a database (a SQLAlchemy URL), for PostgreSQL."""
 
 import math
-import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,31 +13,9 @@ from orchestrator.states import ExperimentState, Reason
 from orchestrator.store import KeyReused, Store
 from tests.orchestrator.builders import Clock, claimed, epoch_row, node, planned, resolved, small, submitted
 
-POSTGRES = os.environ.get("RELEARN_TEST_POSTGRES")
 PLAN = planned(small())
 G0, N1, S1 = (node(PLAN, arm, generation).key for arm, generation in (("normal", 0), ("normal", 1), ("seal", 1)))
 N1_ACCURACY = node(PLAN, "normal", 1, "evaluation").key
-
-
-@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database that nobody has used."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'relearn.db'}"
-        return
-    assert POSTGRES is not None
-    schema = f"relearn_test_{secrets.token_hex(6)}"
-    engine = sa.create_engine(POSTGRES)
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
-    yield (
-        sa.make_url(POSTGRES)
-        .update_query_dict({"options": f"-csearch_path={schema}"})
-        .render_as_string(hide_password=False)
-    )
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"DROP SCHEMA {schema} CASCADE"))
-    engine.dispose()
 
 
 @pytest.fixture
@@ -593,25 +568,6 @@ def test_what_is_said_about_an_evaluation_is_committed_with_its_scores(store: St
     assert store.finish_evaluation(held, "by", "accuracy", "digits", score, {}, {"version": 3}) is False
     assert store.details_of(experiment) == {N1_ACCURACY: ABOUT}
     assert store.details_of("exp_of_nobody") == {}
-
-
-def test_a_database_from_before_details_were_kept_goes_on_working(url: str, clock: Clock) -> None:
-    before = Store(url, now=clock)
-    experiment = running(before)
-    score = {"top1": {"value": 0.5, "n": 1, "low": None, "high": None}}
-    before.finish_evaluation(claimed(before, N1_ACCURACY, experiment), "by", "accuracy", "digits", score, {})
-    before.close()
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE details"))
-    engine.dispose()
-    store = Store(url, now=clock)
-    assert store.details_of(experiment) == {}
-    s1_accuracy = node(PLAN, "seal", 1, "evaluation").key
-    store.finish_evaluation(claimed(store, s1_accuracy, experiment), "by", "accuracy", "digits", score, {}, ABOUT)
-    assert store.details_of(experiment) == {s1_accuracy: ABOUT}
-    assert [row.value for row in store.results_of(experiment, "normal", 0)] == [0.5]
-    store.close()
 
 
 # --- where it was published ---
