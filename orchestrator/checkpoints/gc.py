@@ -1,4 +1,4 @@
-"""Clean-up of checkpoints and of what ended experiments left behind: says what would go, or removes it.
+"""Clean-up of checkpoints and of what ended experiments left behind: reports what would go, or removes it.
 
 What goes is first marked in the database, in one transaction that no submission overlaps, and removed afterwards; a crash in
 between leaves bytes that nothing refers to, which the next clean-up finds.
@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.checkpoints.retention import KEYED, REMOVED, Folder, folder_goes, stays
+from orchestrator.checkpoints.folders import KEYED, RAY, REMOVED, Folders
+from orchestrator.checkpoints.retention import Folder, folder_goes, stays
 from orchestrator.store import Store
 from orchestrator.store.records import Holdings
 
@@ -20,7 +21,7 @@ GRACE_S = 7 * 86_400.0
 
 
 class Artifacts(Protocol):
-    """Where committed checkpoints lie (`tracking.Tracker`)."""
+    """Where committed checkpoints lie (`tracking.mlflow.Tracker`)."""
 
     def checkpoints(self, run_id: str) -> list[str]: ...
     def size(self, uri: str) -> int: ...
@@ -71,7 +72,7 @@ class Report:
 
 
 def survey(store: Store, storage: Path, artifacts: Artifacts, scope: Scope) -> Report:
-    """What would go."""
+    """Finds what would go, and removes nothing."""
     holdings = store.holdings()
     reasons = _reasons(holdings, scope)
     nodes = holdings.nodes
@@ -90,10 +91,10 @@ def survey(store: Store, storage: Path, artifacts: Artifacts, scope: Scope) -> R
 
 
 def clean(store: Store, storage: Path, artifacts: Artifacts, scope: Scope) -> Report:
-    """Removes what `survey` finds, looked at again at the moment of removal, and says what went."""
+    """Removes what `survey` finds, looked at again at the moment of removal, and reports what went."""
     found = survey(store, storage, artifacts, scope)
     gone: dict[str, list[Removal]] = {}
-    aside = storage / REMOVED / secrets.token_hex(8)
+    aside = Folders(storage).removed / secrets.token_hex(8)
 
     def choose(holdings: Holdings) -> list[str]:
         reasons, folders = _reasons(holdings, scope), _folders(storage, holdings, scope)
@@ -136,7 +137,7 @@ def _folders(storage: Path, holdings: Holdings, scope: Scope) -> dict[str, str]:
     """Why each folder of the storage goes that does, by its path from there."""
     mine = {scope.experiment} | {each.key for each in holdings.shown if each.experiment == scope.experiment}
     found = {}
-    for part in (*KEYED, "ray", REMOVED):
+    for part in (*KEYED, RAY, REMOVED):
         for path in sorted((storage / part).glob("*")):
             folder = Folder(f"{part}/{path.name}", path.stat().st_mtime)
             why = folder_goes(folder, holdings, scope.now, scope.grace_s)

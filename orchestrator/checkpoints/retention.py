@@ -1,6 +1,6 @@
 """Which committed checkpoints may go, and which generations are trained again because theirs went: functions over rows.
 
-A node's parent needs no record of its own: the generation before it, and the generation an evaluation judges, stand in the
+A node's parent needs no record of its own: the generation before it, and the generation that an evaluation is of, stand in the
 same row of every experiment that shows it.
 """
 
@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.checkpoints.folders import FETCHED, RAY, REMOVED
 from orchestrator.states import NodeState
 from orchestrator.store.records import Holdings
 
 USED = "used by an experiment that has not ended"
-JUDGED = "a result was measured on it, or is to be"
+EVALUATED = "a result was measured on it, or is to be"
 CONTINUED = "a generation that is not done goes on from it"
 LAST = "the last of its row, from which a longer experiment goes on"
 REFERRED = "a fork or an arm refers to it"
@@ -28,7 +29,7 @@ def stays(holdings: Holdings, now: float, grace_s: float) -> dict[str, str | Non
         last[row] = max(generation, last.get(row, 0))
     reasons: dict[str, set[str]] = {
         USED: holdings.used,
-        JUDGED: {trained[each.place] for each in holdings.shown if each.kind == "evaluation"},
+        EVALUATED: {trained[each.place] for each in holdings.shown if each.kind == "evaluation"},
         CONTINUED: set(_continued(holdings, trained)),
         LAST: {trained[*row, generation] for row, generation in last.items()},
         REFERRED: set(_referred(holdings, trained)),
@@ -54,7 +55,7 @@ def folder_goes(folder: Folder, holdings: Holdings, now: float, grace_s: float) 
     part, _, name = folder.path.partition("/")
     if part == REMOVED:
         return "an earlier clean-up did not get to remove it"
-    if part == "ray":
+    if part == RAY:
         found = re.search(r"exp_\d{8}-\d{6}-[0-9a-f]{8}", name)
         posted = holdings.experiments.get(found[0]) if found else None
         return "scratch of an experiment that has ended" if posted and posted.ended_at is not None else None
@@ -62,15 +63,9 @@ def folder_goes(folder: Folder, holdings: Holdings, now: float, grace_s: float) 
     node = holdings.nodes.get(key[0]) if key else None
     if node is None or node.key in holdings.used:
         return None
-    if part == "fetched" or node.state == NodeState.SUCCEEDED:
+    if part == FETCHED or node.state == NodeState.SUCCEEDED:
         return "a working copy of what is done"
     return "left unfinished longer ago than the grace period" if now - folder.changed_at >= grace_s else None
-
-
-KEYED = ("checkpoints", "progress", "fetched")
-"""The parts of the storage whose folders are named by node key."""
-REMOVED = "removed"
-"""The part of the storage to which folders are moved before they are removed."""
 
 
 def _continued(holdings: Holdings, trained: Mapping[tuple[str, str, int, int], str]) -> Iterator[str]:
@@ -81,7 +76,7 @@ def _continued(holdings: Holdings, trained: Mapping[tuple[str, str, int, int], s
 
 
 def _referred(holdings: Holdings, trained: Mapping[tuple[str, str, int, int], str]) -> Iterator[str]:
-    """The generations that arms fork from, and those of earlier experiments that arms judge."""
+    """The generations that arms fork from, and those of earlier experiments that arms evaluate."""
     forks: set[tuple[str, str, int]] = set()
     for experiment, posted in holdings.experiments.items():
         for arm in posted.spec["arms"]:

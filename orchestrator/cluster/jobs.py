@@ -51,7 +51,7 @@ class Cluster:
         return "UNKNOWN"
 
     def why(self, experiment: str, attempt: int) -> str:
-        """What Ray says about a job that ended."""
+        """Ray's own words on a job that ended."""
         details = self._client.get_job_info(job_id(experiment, attempt))
         return f"{details.status.value}: {details.message or 'no message'}"
 

@@ -1,16 +1,17 @@
-"""A search on Ray Tune: a Tune trial is one leg, some generations of one trial of the search and their objectives.
+"""A search on Ray Tune: a Tune trial is one rung segment, some generations of one trial of the search and their objectives.
 
-A searcher asks `trials.Legs` for the next leg whenever a worker is free, so successive halving decides between legs and never
-stops a process: a trial that is promoted goes on from its committed generation, in whichever worker is free. Ray's own
-ASHAScheduler stops trials by what happens to be known when they report, and forgets its decisions: a search that is started
-again could go other ways and train more.
+A searcher asks the `plan.rungs.RungSchedule` for the next segment whenever a worker is free, so successive halving decides
+between segments and never stops a process: a trial that is promoted goes on from its committed generation, in whichever worker
+is free. Ray's own ASHAScheduler stops trials by what happens to be known when they report, and forgets its decisions: a search
+that is started again could go other ways and train more.
+
+Tune calls its searcher and its callbacks in the thread that runs `run_schedule`.
 """
 
 import json
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,174 +19,179 @@ import torch
 from ray import tune
 from ray.tune.search import Searcher
 
-from orchestrator.cluster import train
-from orchestrator.cluster import tune as ray_tune
-from orchestrator.cluster.board import Board, Message, Task
-from orchestrator.cluster.tune import Job
-from orchestrator.plan.legs import Leg, Legs
+from orchestrator.checkpoints.folders import Folders
+from orchestrator.cluster.mailbox import Mailbox, Message
+from orchestrator.cluster.payloads import Job, RungPayload, Task
+from orchestrator.cluster.train import slot_capacity
+from orchestrator.cluster.train_worker import failure, run_segment
+from orchestrator.cluster.tune import evaluate_job, feature_bank
+from orchestrator.plan.rungs import RungSchedule, RungSegment
 from orchestrator.spec import Resources
 from orchestrator.states import Reason
 from trainer.core import checkpoint
 from trainer.core.determinism import pin_threads
 
 _DRAIN_S = 0.02
-"""How long to wait for a message of the workers; Tune's loop stands meanwhile."""
+"""Seconds to wait for a message of the workers; Tune's loop stands meanwhile."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """A leg as its worker needs it: a segment to train, if any, and then evaluations."""
-
-    task: Task | None
-    jobs: list[Job]
-
-
-@dataclass(frozen=True)
-class Calls:
+class Callbacks:
     """What the driver does for a search, in its own process."""
 
-    work: Callable[[Leg], Work]
-    receive: Callable[[Message], None]
-    """Takes what a worker says while it trains."""
-    judged: Callable[[str, dict[str, Any]], None]
+    payload: Callable[[RungSegment], RungPayload]
+    report: Callable[[Message], None]
+    """Takes what a worker reports while it trains."""
+    evaluated: Callable[[str, dict[str, Any]], None]
     """Takes the record of an evaluation (evaluators.evaluate) by its key."""
     failed: Callable[[Sequence[str], Reason, str], None]
     """Fails the first of the nodes that is not done, with reason and message."""
     stopping: Callable[[], bool]
 
 
-def search(name: str, legs: Legs, calls: Calls, resources: Resources, storage: Path, features_gib: float) -> None:
-    """Runs legs until none is left, as many at the same time as the cluster holds."""
+def run_schedule(
+    name: str,
+    schedule: RungSchedule,
+    callbacks: Callbacks,
+    resources: Resources,
+    folders: Folders,
+    features_gib: float,
+) -> None:
+    """Runs rung segments until none is left, as many at the same time as the cluster holds."""
 
     def trial(config: dict[str, Any]) -> dict[str, Any]:
-        return _run(config)
+        return _run_payload(config)
 
     trial.__name__ = name  # what the Ray dashboard shows of the trials
-    board_name = f"board-{name}"
-    board = ray.remote(Board).options(name=board_name, num_cpus=0).remote()
+    mailbox_name = f"mailbox-{name}"
+    mailbox = ray.remote(Mailbox).options(name=mailbox_name, num_cpus=0).remote()
     fixed = {
-        "board": board_name,
+        "mailbox": mailbox_name,
         "threads": resources.threads,
         "checkpoint_every_s": resources.checkpoint_every_s,
-        "features": {"directory": str(storage / "features"), "gib": features_gib},
+        "features": {"directory": str(folders.features), "gib": features_gib},
     }
-    line = _Line(legs, calls, board)
+    relay = _Relay(schedule, callbacks, mailbox)
     tuner = tune.Tuner(
         tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=_Suggest(line, fixed),
+            search_alg=_ScheduleSearcher(relay, fixed),
             num_samples=-1,
-            max_concurrent_trials=max(train.capacity(resources), 1),
+            max_concurrent_trials=max(slot_capacity(resources), 1),
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["title"],
             trial_dirname_creator=lambda trial: f"{trial.config['title']}-{trial.trial_id}",
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=str(storage / "ray"),
+            storage_path=str(folders.ray),
             failure_config=tune.FailureConfig(max_failures=resources.max_worker_failures),
-            callbacks=[_Tell(line)],
+            callbacks=[_RelayCallback(relay)],
             verbose=0,
         ),
     )
     tuner.fit()
-    line.deliver()
-    ray.kill(board)
+    relay.deliver()
+    ray.kill(mailbox)
 
 
-class _Line:
-    """Between Tune and the driver. Tune pickles what it is given to restore an experiment, which we never do: the database
-    knows what is left."""
+class _Relay:
+    """Stands between Tune and the driver.
 
-    def __init__(self, legs: Legs, calls: Calls, board: Any) -> None:
-        self.legs, self.calls, self._board = legs, calls, board
-        self.of_trial: dict[str, Leg] = {}
+    Tune pickles what it is given to restore an experiment, which we never do: the database knows what is left.
+    """
+
+    def __init__(self, schedule: RungSchedule, callbacks: Callbacks, mailbox: Any) -> None:
+        self.schedule, self.callbacks, self._mailbox = schedule, callbacks, mailbox
+        self.segments: dict[str, RungSegment] = {}
+        """The segment that is being run, by Tune's id of the trial that runs it."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
     def deliver(self) -> None:
-        """Hands on what the workers have said."""
-        messages: list[Message] = ray.get(self._board.drain.remote(_DRAIN_S))
+        """Hands on what the workers have reported."""
+        messages: list[Message] = ray.get(self._mailbox.drain.remote(_DRAIN_S))
         for message in messages:
-            self.calls.receive(message)
+            self.callbacks.report(message)
 
-    def ended(self, trial: str, said: str | None, why: str) -> None:
-        """A Tune trial is over; it said what it found, or there is a reason why not."""
-        self.deliver()  # the generations come before what was judged on them
-        leg = self.of_trial.pop(trial)
-        if said is None:
-            self.calls.failed([node.key for node in (*leg.train, *leg.judge)], Reason.WORKER_LOST, why)
+    def ended(self, trial: str, outcome: str | None, why: str) -> None:
+        """Hands on the outcome of a Tune trial that is over, or the reason why it has none."""
+        self.deliver()  # the generations come before their evaluations
+        segment = self.segments.pop(trial)
+        if outcome is None:
+            self.callbacks.failed(segment.keys, Reason.WORKER_LOST, why)
         else:
-            found = json.loads(said)
+            found = json.loads(outcome)
             for key, record in found["records"].items():
-                self.calls.judged(key, record)
+                self.callbacks.evaluated(key, record)
             for key, why_not in found["failed"].items():
-                self.calls.failed([key], Reason.USER_ERROR, why_not)
-        self.legs.ended(leg)
+                self.callbacks.failed([key], Reason.USER_ERROR, why_not)
+        self.schedule.ended(segment)
 
 
-class _Suggest(Searcher):  # type: ignore[misc]
-    """Suggests a leg whenever Tune has room for one."""
+class _ScheduleSearcher(Searcher):  # type: ignore[misc]
+    """Suggests a rung segment whenever Tune has capacity for one."""
 
-    def __init__(self, line: _Line, fixed: dict[str, Any]) -> None:
+    def __init__(self, relay: _Relay, fixed: dict[str, Any]) -> None:
         super().__init__()
-        self._line, self._fixed = line, fixed
+        self._relay, self._fixed = relay, fixed
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        line = self._line
-        line.deliver()  # Tune's loop stays here while all legs wait for others
-        if line.calls.stopping() or line.legs.over:
+        relay = self._relay
+        relay.deliver()  # Tune's loop stays here while all segments wait for others
+        if relay.callbacks.stopping() or relay.schedule.over:
             return str(Searcher.FINISHED)
-        leg = line.legs.next()
-        if leg is None:
+        segment = relay.schedule.next()
+        if segment is None:
             return None
-        line.of_trial[trial_id] = leg
-        return {"title": leg.title, "work": json.dumps(asdict(line.calls.work(leg)))} | self._fixed
+        relay.segments[trial_id] = segment
+        payload = json.dumps(asdict(relay.callbacks.payload(segment)))
+        return {"title": segment.title, "payload": payload} | self._fixed
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: the callback is told more."""
+        """Does nothing: the callback knows more."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing, likewise."""
+        """Does nothing: the database knows what is left."""
 
 
-class _Tell(tune.Callback):  # type: ignore[misc]
-    def __init__(self, line: _Line) -> None:
-        self._line = line
+class _RelayCallback(tune.Callback):  # type: ignore[misc]
+    def __init__(self, relay: _Relay) -> None:
+        self._relay = relay
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._line.deliver()
+        self._relay.deliver()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._line.ended(trial.trial_id, trial.last_result["said"], "")
+        self._relay.ended(trial.trial_id, trial.last_result["outcome"], "")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._line.ended(trial.trial_id, None, trial.get_error().__str__()[-2000:])
+        self._relay.ended(trial.trial_id, None, trial.get_error().__str__()[-2000:])
 
 
-def _run(config: dict[str, Any]) -> dict[str, Any]:
-    """A worker's side of a leg. What it trained before it was lost is found again on shared storage."""
+def _run_payload(config: dict[str, Any]) -> dict[str, Any]:
+    """Runs a rung segment in its worker. What was trained before a worker was lost is found again on shared storage."""
     pin_threads(config["threads"])
     records, failed = dict[str, Any](), dict[str, str]()
-    board, work = ray.get_actor(config["board"]), json.loads(config["work"])
+    mailbox, payload = ray.get_actor(config["mailbox"]), json.loads(config["payload"])
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-    task = Task(**work["task"] | {"keys": tuple(work["task"]["keys"])}) if work["task"] else None
+    task = Task(**payload["task"] | {"keys": tuple(payload["task"]["keys"])}) if payload["task"] else None
     if task is not None:
         try:
-            train.run_segment(task, board, config["checkpoint_every_s"], device)
+            run_segment(task, mailbox, config["checkpoint_every_s"], device)
         except (OSError, checkpoint.BadCheckpoint):
-            raise  # the disk or the network: Tune starts the leg again
+            raise  # the disk or the network: Tune starts the segment again
         except Exception as error:  # deterministic, so trying again would not help
-            ray.get(board.post.remote(train.failure(task, error)))
-            work["jobs"] = []
-    bank = ray_tune.bank(**config["features"])
-    for job in work["jobs"]:
+            ray.get(mailbox.post.remote(failure(task, error)))
+            payload["jobs"] = []
+    bank = feature_bank(**config["features"])
+    for job in payload["jobs"]:
         try:
-            records[job["key"]] = ray_tune.record(Job(**job), bank, device)
+            records[job["key"]] = evaluate_job(Job(**job), bank, device)
         except (OSError, checkpoint.BadCheckpoint):
             raise
         except Exception:
             failed[job["key"]] = traceback.format_exc(limit=-3)
-    said = {"records": records, "failed": failed}
-    return {"said": json.dumps(said)}  # as text, or Tune's loggers would take it for thousands of metrics
+    outcome = {"records": records, "failed": failed}
+    return {"outcome": json.dumps(outcome)}  # as text, or Tune's loggers would take it for thousands of metrics

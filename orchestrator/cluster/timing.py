@@ -1,6 +1,6 @@
 """A short timing run where training would run: `python -m orchestrator.cluster.timing RUN`.
 
-It is a Ray Job with a worker's resources. Also what a plan sees of the cluster.
+It is a Ray Job with a worker's resources. What a plan sees of the cluster is here too.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from trainer.timing import Timing, measure
 log = logging.getLogger("relearn.timing")
 
 WAIT_S = 60.0
-"""How long a job may wait for room before it is given up."""
+"""Seconds that a job may wait for capacity before it is given up."""
 START_S = 60.0
-"""What a job may take beyond the steps' budget: starting, building networks, warming up."""
+"""Seconds that a job may take beyond the steps' budget: starting, building networks, warming up."""
 _LOOK_S = 0.5
 
 
@@ -55,7 +55,7 @@ class RayCluster:
         return [dict(node.resources_total) for node in found if node.state == "ALIVE"]
 
     def time(self, asked: list[TimingRequest], resources: Resources) -> str | None:
-        """Has `asked` timed on a worker of `resources`, which leaves what it finds in the database; or says why it was not."""
+        """Has `asked` timed on a worker of `resources`, which stores what it finds; returns why it was not, if so."""
         run = TimingRun(requests=tuple(asked), gpu=device_of(resources) == "gpu", threads=resources.threads)
         try:
             client = self._client(self._address)
@@ -115,16 +115,15 @@ def run(
         share = left / (len(asked.requests) - index)
         try:
             yield request, measure(request.spec, request.generation, request.classes, request.pixels, device, share)
-        except (
-            Exception
-        ) as error:  # memory that does not suffice, or a package's method: the others are timed all the same
+        except Exception as error:
+            # memory that does not suffice, or a package's method: the others are timed all the same
             log.warning("%s is not timed: %s", request.spec.model.name, error)
             if isinstance(error, torch.OutOfMemoryError):
                 torch.cuda.empty_cache()
 
 
 def main() -> int:
-    """1 where something was not timed."""
+    """Exit code 1 where something was not timed, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m orchestrator.cluster.timing", description=(__doc__ or "").split("\n\n")[0]
     )

@@ -1,9 +1,9 @@
-"""Evaluations on Ray Tune: one trial per evaluation node, results told as they come and keyed by node, never by order."""
+"""Evaluations on Ray Tune: one trial per evaluation node, results reported as they come and keyed by node, never by order."""
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +16,29 @@ from evaluators import AnyEvaluator, EvaluatorSpec
 from evaluators.base import Context
 from evaluators.evaluate import judge
 from evaluators.features.bank import Bank
+from orchestrator.checkpoints.folders import Folders
+from orchestrator.cluster.payloads import Job
 from orchestrator.spec import Resources
 from trainer.core import checkpoint, data, models
 from trainer.core.determinism import pin_threads
 
 
-@dataclass(frozen=True)
-class Job:
-    """One evaluation as its trial needs it; data, model and evaluator as their settings."""
-
-    key: str
-    title: str
-    checkpoint: str
-    model: dict[str, Any]
-    source: dict[str, Any]
-    target: dict[str, Any]
-    evaluator: dict[str, Any]
-
-
-def evaluate(
+def run_jobs(
     name: str,
     jobs: list[Job],
     resources: Resources,
-    storage: Path,
+    folders: Folders,
     on_result: Callable[[str, dict[str, Any]], None],
     on_error: Callable[[str, str], None],
     features_gib: float = 0,
 ) -> None:
-    """Runs all `jobs`; tells each node's record (evaluators.evaluate) or error as soon as its trial ends.
+    """Runs all `jobs`, and reports each node's record (evaluators.evaluate) or error by its key as soon as its trial ends.
 
-    Up to `features_gib` of layer outputs stay in `storage` for further jobs.
+    Tune makes these calls in the thread that runs this. Up to `features_gib` GiB of layer outputs stay for further jobs.
     """
 
     def trial(config: dict[str, Any]) -> dict[str, Any]:
-        return _judge(config)
+        return _run_job(config)
 
     trial.__name__ = name  # what the Ray dashboard shows of the trials
     tuner = tune.Tuner(
@@ -57,7 +46,7 @@ def evaluate(
         param_space={
             "job": tune.grid_search([asdict(job) for job in jobs]),
             "threads": resources.threads,
-            "features": {"directory": str(storage / "features"), "gib": features_gib},
+            "features": {"directory": str(folders.features), "gib": features_gib},
         },
         tune_config=tune.TuneConfig(
             reuse_actors=True,
@@ -66,16 +55,16 @@ def evaluate(
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=str(storage / "ray"),
+            storage_path=str(folders.ray),
             failure_config=tune.FailureConfig(max_failures=resources.max_worker_failures),
-            callbacks=[_Tell(on_result, on_error)],
+            callbacks=[_Report(on_result, on_error)],
             verbose=0,
         ),
     )
     tuner.fit()
 
 
-class _Tell(tune.Callback):  # type: ignore[misc]
+class _Report(tune.Callback):  # type: ignore[misc]
     def __init__(self, on_result: Callable[[str, dict[str, Any]], None], on_error: Callable[[str, str], None]) -> None:
         self._on_result, self._on_error = on_result, on_error
 
@@ -89,15 +78,17 @@ class _Tell(tune.Callback):  # type: ignore[misc]
         self._on_error(trial.config["job"]["key"], trial.get_error().__str__()[-2000:])
 
 
-def _judge(config: dict[str, Any]) -> dict[str, Any]:
+def _run_job(config: dict[str, Any]) -> dict[str, Any]:
     pin_threads(config["threads"])
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-    found = record(Job(**config["job"]), bank(**config["features"]), device)
-    return {"record": json.dumps(found)}  # as text, or Tune's loggers would take it for thousands of metrics
+    record = evaluate_job(Job(**config["job"]), feature_bank(**config["features"]), device)
+    return {"record": json.dumps(record)}  # as text, or Tune's loggers would take it for thousands of metrics
 
 
-def record(job: Job, bank: Bank, device: torch.device, clock: Callable[[], float] = time.monotonic) -> dict[str, Any]:
-    """What a trial finds, as evaluators.evaluate tells it, and how many `seconds` it took."""
+def evaluate_job(
+    job: Job, bank: Bank, device: torch.device, clock: Callable[[], float] = time.monotonic
+) -> dict[str, Any]:
+    """The record of an evaluation, as evaluators.evaluate writes it, and in its details how many `seconds` it took."""
     began = clock()
     evaluator: AnyEvaluator = TypeAdapter(EvaluatorSpec).validate_python(job.evaluator)
     source, target = _data(job.source), _data(job.target)
@@ -109,8 +100,8 @@ def record(job: Job, bank: Bank, device: torch.device, clock: Callable[[], float
     return found
 
 
-def bank(directory: str, gib: float) -> Bank:
-    """Of at most `gib` on disk; 0 keeps nothing."""
+def feature_bank(directory: str, gib: float) -> Bank:
+    """A bank of at most `gib` GiB of layer outputs on disk; 0 keeps nothing."""
     limit = int(gib * 2**30)
     return Bank(Path(directory), limit, min(limit, Bank.entry_bytes)) if limit else Bank()
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cluster import board
+from orchestrator.checkpoints.folders import Folders
 from orchestrator.plan import Node
 from orchestrator.settings import Settings
 from orchestrator.spec import ExperimentSpec
@@ -26,20 +26,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("relearn.driver")
 
 SHIP_S = 2.0
-"""Between two rounds, and between two tries while the server is away."""
+"""Seconds between two rounds, and between two tries while the server is away."""
 
 
 def made_by(experiment: str, node: Node) -> str:
-    """Who made a node, as its users are told."""
+    """The name of whoever made a node, as users read it."""
     return f"{experiment}/{node.title}"
 
 
 class Stopped(Exception):  # noqa: N818  what happened
-    """The attempt was told to stop while it waited."""
+    """The attempt is to stop, and waits no longer."""
 
 
 class Committer:
-    """One attempt's. `stopping` ends it without waiting for what is left."""
+    """Commits the generations of one attempt, from `start` to `finish`; `stopping` ends it without what is left.
+
+    Everything that is public is called from the driver's main thread.
+    """
 
     def __init__(
         self, settings: Settings, store: Store, experiment: Experiment, spec: ExperimentSpec, stopping: threading.Event
@@ -51,11 +54,13 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
 
     def start(self) -> None:
+        """Begins to commit and to ship metrics, in a thread of its own."""
         self._thread.start()
 
-    def add(self, node: Node, claim: Claim) -> None:
-        """Takes over a generation that is whole on shared storage."""
+    def add(self, node: Node, claim: Claim) -> bool:
+        """Takes over a generation that is whole on shared storage; True, as a claim that is lost shows only later."""
         self._waiting.put((node, claim))
+        return True
 
     def finish(self) -> None:
         """Returns when everything is committed and shipped. Raises what ended the thread before that."""
@@ -117,7 +122,7 @@ class Committer:
                 self._finishing.wait(SHIP_S)
 
     def _commit(self, node: Node, claim: Claim) -> None:
-        directory = board.checkpoint_folder(self._settings.storage, node.key)
+        directory = Folders(self._settings.storage).checkpoint(node.key)
         manifest = checkpoint.read_manifest(directory)
         now = time.time()
         self._store.add_epochs({**vars(row), "key": node.key, "at": now} for row in checkpoint.load_history(directory))

@@ -1,4 +1,4 @@
-"""Brings weights that were trained elsewhere into a checkpoint of ours, as the arm that judges them says."""
+"""Imports weights that were trained elsewhere into checkpoints of ours, as the arms that evaluate them say."""
 
 import shutil
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from evaluators.weights import fitting, read_state, renamed
-from orchestrator.cluster import board
+from orchestrator.checkpoints.finished import finished
 from orchestrator.driver.attempt import Attempt
 from orchestrator.driver.committer import Stopped
 from orchestrator.intake.references import digest_of, is_address
@@ -21,21 +21,20 @@ from trainer.core.models import AnyModel, skeleton
 from trainer.core.state import TrainState
 
 
-def bring_all_in(attempt: Attempt) -> None:
-    """Makes checkpoints of ours of the weights that arms name."""
-    waiting = [
-        node for key, node in attempt.plan.nodes.items() if node.kind == "checkpoint" and key not in attempt.done
-    ]
+def import_all(attempt: Attempt) -> None:
+    """Makes the checkpoints of all weights that arms name, and waits for those that another experiment makes."""
+    ledger = attempt.ledger
+    waiting = [node for key, node in attempt.plan.nodes.items() if node.kind == "checkpoint" and key not in ledger.done]
     while waiting and not attempt.stopping.is_set():
         for node in waiting:
-            if attempt.claim(node.key):
-                _bring_one_in(attempt, node)
-        waiting = [node for node in waiting if node.key not in attempt.done and node.key not in attempt.failed]
+            if ledger.claim(node.key):
+                _import_one(attempt, node)
+        waiting = [node for node in waiting if node.key not in ledger.done and node.key not in ledger.failed]
         if waiting:
-            attempt.stopping.wait(1.0)  # another experiment is at them
+            attempt.stopping.wait(1.0)  # another experiment makes them
 
 
-def bring_in(
+def import_weights(
     source: Weights, model: AnyModel, data: AnyData, key: str, into: Path, download: Callable[[str], Path]
 ) -> checkpoint.Manifest:
     """Writes the checkpoint of node `key` to `into`. Raises ValueError where the file is not what the arm says it is.
@@ -58,20 +57,26 @@ def bring_in(
     return checkpoint.save(into, state, key, fingerprint(torch.device("cpu")))
 
 
-def _bring_one_in(attempt: Attempt, node: Node) -> None:
+def _import_one(attempt: Attempt, node: Node) -> None:
     arm = attempt.spec.arm(node.arm)
     assert isinstance(arm.checkpoint, Weights)
-    folder = board.checkpoint_folder(attempt.settings.storage, node.key)
-    aside = attempt.settings.storage / "fetched" / node.key
+    folder, aside = attempt.folders.checkpoint(node.key), attempt.folders.fetched(node.key)
     try:
-        if not attempt.finished_on_disk(node.key):
+        if not finished(attempt.folders, node.key):
             model, data = attempt.spec.model_of(arm), attempt.spec.data_of(arm)
-            bring_in(arm.checkpoint, model, data, node.key, folder, lambda uri: attempt.committer.download(uri, aside))
+            import_weights(
+                arm.checkpoint,
+                model,
+                data,
+                key=node.key,
+                into=folder,
+                download=lambda uri: attempt.committer.download(uri, aside),
+            )
     except Stopped:
         return
     except (OSError, ValueError, ImportError) as error:
-        attempt.fail({node.key}, Reason.USER_ERROR, str(error))
+        attempt.ledger.fail([node.key], Reason.USER_ERROR, str(error))
     else:
-        attempt.generation_done(node.key)
+        attempt.commit(node.key)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

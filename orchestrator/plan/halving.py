@@ -1,11 +1,11 @@
 """Asynchronous successive halving: who trains on, and how far (ASHA, Li et al., MLSys 2020, arXiv 1810.05934, algorithm 2).
 
 A rung is a generation. A trial that stands on a rung waits there with its committed generation until it is among the best
-1/reduction of those that have reached it; then it climbs to the next. What was measured is all that decides, so a search that
-is started again asks for nothing that it has asked for before, and nothing is trained twice.
+1/reduction of those that have reached it; then it is promoted to the next. What was measured is all that decides, so a
+search that is started again asks for nothing that it has asked for before, and nothing is trained twice.
 
 Two things differ from the paper. The trials are fixed from the start, so a rung that nobody can reach any more is final: from
-it at least `keep` climb, or too few would be left for the top of a short ladder. And the top is the last generation.
+it at least `keep` are promoted, or too few would be left for the last of a few rungs. And the last rung is the last generation.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,40 +18,40 @@ Scores = Mapping[int, float]
 
 
 @dataclass(frozen=True)
-class Climb:
-    """A trial may train up to generation `to`."""
+class Promotion:
+    """Allows a trial to train up to generation `to`."""
 
     trial: str
     to: int
 
 
-def climbs(
+def promotions(
     ladder: Ladder,
     trials: Sequence[str],
     scores: Mapping[str, Scores],
-    climbing: Mapping[str, int],
+    training: Mapping[str, int],
     out: Collection[str],
-) -> list[Climb]:
+) -> list[Promotion]:
     """Everything that may be trained now, the most promising first: higher rungs before lower, better before worse.
 
-    `climbing` says who is being trained up to which generation, and `out` who failed.
+    `training` says who is being trained up to which generation, and `out` who failed.
     """
-    found: list[Climb] = []
+    found: list[Promotion] = []
     left = [trial for trial in trials if trial not in out]
-    welcome, final = left, True  # on the first rung: everybody, from the start
+    allowed, final = left, True  # on the first rung: everybody, from the start
     for rung in ladder.rungs:
         there = [trial for trial in left if rung in scores.get(trial, {})]
-        coming = [trial for trial in left if trial not in there and climbing.get(trial) == rung]
-        waiting = [trial for trial in welcome if trial not in there and trial not in coming]
-        found = [*(Climb(trial, rung) for trial in waiting), *found]
+        coming = [trial for trial in left if trial not in there and training.get(trial) == rung]
+        waiting = [trial for trial in allowed if trial not in there and trial not in coming]
+        found = [*(Promotion(trial, rung) for trial in waiting), *found]
         final = final and not waiting and not coming
         best = sorted(there, key=lambda trial: -scores[trial][rung])  # sorted() keeps the order of equals
-        welcome = best[: max(len(best) // ladder.reduction, ladder.keep if final else 0)]
+        allowed = best[: max(len(best) // ladder.reduction, ladder.keep if final else 0)]
     return found
 
 
 def standing(ladder: Ladder, trials: Sequence[str], scores: Mapping[str, Scores]) -> list[str]:
-    """All trials, best first: who climbed higher stands before who did not, then the objective on the highest rung decides."""
+    """All trials, best first: who reached a higher rung comes first, then the objective on the highest rung decides."""
 
     def rank(trial: str) -> tuple[int, float]:
         reached = [rung for rung in ladder.rungs if rung in scores.get(trial, {})]
@@ -61,7 +61,7 @@ def standing(ladder: Ladder, trials: Sequence[str], scores: Mapping[str, Scores]
 
 
 def kept(ladder: Ladder, trials: Sequence[str], scores: Mapping[str, Scores]) -> list[str]:
-    """The best `keep` of those that have their last generation, best first."""
+    """The best `keep` of those that have their last generation, in that order."""
     return [trial for trial in standing(ladder, trials, scores) if ladder.rungs[-1] in scores.get(trial, {})][
         : ladder.keep
     ]

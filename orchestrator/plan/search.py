@@ -1,4 +1,4 @@
-"""The trials of a search: their nodes in the plan, what each of them scored, and what is worth training next.
+"""The trials of a search: their nodes in the plan, and what each of them scored.
 
 Nothing here is stored beside the nodes and their results, so whoever asks (a driver, its successor after a crash, the API)
 comes to the same answer.
@@ -8,9 +8,9 @@ import math
 import statistics
 from collections.abc import Mapping
 
-from orchestrator import plan as planning
 from orchestrator.plan import halving
 from orchestrator.plan.graph import Node, Plan
+from orchestrator.plan.keys import plan
 from orchestrator.spec import Evaluation, ExperimentSpec
 from orchestrator.states import Reason
 
@@ -19,7 +19,7 @@ Values = Mapping[str, float | None]
 
 
 class Trials:
-    """Of a spec whose search is written out. Trials with equal nodes are one: the first of them stands for all."""
+    """The trials of a spec whose search is written out. Those with equal nodes are one: the first of them stands for all."""
 
     def __init__(self, spec: ExperimentSpec) -> None:
         assert spec.search is not None
@@ -27,14 +27,14 @@ class Trials:
         arms = tuple(spec.arm(name) for name in search.arms)
         self.ladder = search.ladder(spec.train_of(arms[0]).generations)
         objective = Evaluation(evaluator=search.objective.evaluator, on=("every",))
-        plan = planning.plan(spec.model_copy(update={"arms": arms, "evaluations": (objective,)}))
+        planned = plan(spec.model_copy(update={"arms": arms, "evaluations": (objective,)}))
         self.generations: dict[tuple[str, int], dict[int, Node]] = {
             (arm.name, seed): {} for arm in arms for seed in spec.seeds
         }
         self.objectives: dict[tuple[str, int], dict[int, Node]] = {row: {} for row in self.generations}
-        for use in plan.uses:
+        for use in planned.uses:
             nodes = self.objectives if use.kind == "evaluation" else self.generations
-            nodes[use.arm, use.seed][use.generation] = plan.nodes[use.key]
+            nodes[use.arm, use.seed][use.generation] = planned.nodes[use.key]
         self.seeds = spec.seeds
         first: dict[tuple[str, ...], str] = {}
         self.same: dict[str, str] = {}
@@ -45,11 +45,12 @@ class Trials:
 
     @property
     def distinct(self) -> list[str]:
-        """Each trial that stands for itself."""
+        """The trials that stand for themselves."""
         return [trial for trial, first in self.same.items() if trial == first]
 
     @property
     def objective_keys(self) -> set[str]:
+        """The keys of every evaluation that gives the objective of a trial."""
         return {node.key for nodes in self.objectives.values() for node in nodes.values()}
 
     def own(self, plan: Plan) -> set[str]:
@@ -61,7 +62,7 @@ class Trials:
         return {key for key in mine if len(users[key]) == 1}
 
     def scores(self, values: Values) -> dict[str, dict[int, float]]:
-        """By distinct trial and generation: the mean over the seeds where all are judged, turned so that more is better.
+        """By distinct trial and generation: the mean over the seeds where all are evaluated, turned so that more is better.
 
         A score that is not finite is worse than every other.
         """
@@ -86,7 +87,7 @@ class Trials:
         return plan.nodes.keys() - wanted
 
     def excused(self, plan: Plan, failed: Mapping[str, Reason], values: Values) -> set[str]:
-        """Those of the `failed` nodes (reason by key) that are not the experiment's failure.
+        """The keys of those `failed` nodes (reason by key) that are not the experiment's failure.
 
         Settings under which the loss diverges are an answer, as long as other trials have won.
         """

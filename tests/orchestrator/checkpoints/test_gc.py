@@ -176,7 +176,7 @@ def test_the_reason_why_a_checkpoint_stays_is_said() -> None:
     shown.append(place("g5", experiment="live"))
     assert stays(Holdings(shown, experiments, {}), NOW, 7 * DAY) == {
         "g0": None,
-        "g1": retention.JUDGED,
+        "g1": retention.EVALUATED,
         "g2": None,
         "g3": retention.REFERRED,
         "g4": retention.REFERRED,
@@ -290,12 +290,12 @@ def test_generations_in_between_go_after_the_grace_period(
 ) -> None:
     experiment = run(store, tracker, tmp_path, LONG)
     early = survey(store, storage, tracker, Scope(clock.at + 6.9 * DAY))
-    assert (early.checkpoints, early.bytes, early.kept) == ([], 0, {retention.YOUNG: 5, retention.JUDGED: 2})
+    assert (early.checkpoints, early.bytes, early.kept) == ([], 0, {retention.YOUNG: 5, retention.EVALUATED: 2})
     clock.at += 7 * DAY
     between = {key("normal", 0), key("normal", 1), key("normal", 2), key("seal", 1), key("seal", 2)}
     found = survey(store, storage, tracker, Scope(clock.at))
     assert cleaned(found) == (between, 50)
-    assert (found.deleted, found.leftovers, found.kept) == (False, [], {retention.JUDGED: 2})
+    assert (found.deleted, found.leftovers, found.kept) == (False, [], {retention.EVALUATED: 2})
     assert len(tracker.checkpoints(store.runs_of(experiment)[0].run_id)) == 7  # nothing went yet
 
     assert cleaned(clean(store, storage, tracker, Scope(clock.at))) == (between, 50)
@@ -489,5 +489,5 @@ def test_one_experiment_may_be_cleaned_alone(store: Store, storage: Path, tracke
     run(store, tracker, tmp_path, with_generations(3, seeds=[1]))
     report = clean(store, storage, tracker, Scope(NOW, 0.0, first))
     assert len(report.checkpoints) == 5
-    assert report.kept == {retention.JUDGED: 2}
+    assert report.kept == {retention.EVALUATED: 2}
     assert len(clean(store, storage, tracker, Scope(NOW, 0.0)).checkpoints) == 3

@@ -7,7 +7,8 @@ import pytest
 from evaluators.evaluate import judge
 from evaluators.features.bank import Bank
 from evaluators.linear_probe import LinearProbe
-from orchestrator.cluster.tune import Job, bank, record
+from orchestrator.cluster.payloads import Job
+from orchestrator.cluster.tune import evaluate_job, feature_bank
 from tests.trainer.builders import CPU
 from trainer.core import checkpoint, models
 from trainer.core.data import named
@@ -29,17 +30,17 @@ def job(tmp_path: Path) -> Job:
     return Job("key", "title", str(folder), MODEL.model_dump(mode="json"), source, {"name": "digits-0-4"}, settings)
 
 
-def test_a_trial_gives_the_record_of_the_judge(job: Job, tmp_path: Path) -> None:
+def test_a_trial_gives_the_record_of_its_evaluation(job: Job, tmp_path: Path) -> None:
     model = models.build(MODEL, classes=10, seed=5)
     expected = judge(PROBE, model, DigitsNoisy(train_per_class=2), named("digits-0-4"))
     expected["details"]["seconds"] = 2.5
     for kept in (Bank(), Bank(tmp_path / "features"), Bank(tmp_path / "features")):
-        assert record(job, kept, CPU, iter((10.0, 12.5)).__next__) == expected
+        assert evaluate_job(job, kept, CPU, iter((10.0, 12.5)).__next__) == expected
     assert len(list((tmp_path / "features").glob("*.npy"))) == 2
     assert expected["details"]["source"].startswith("digits-noisy#")
 
 
-def test_the_room_for_features_bounds_each_of_them() -> None:
-    assert bank("/features", 0) == Bank()
-    assert bank("/features", 20) == Bank(Path("/features"), 21_474_836_480, 1_073_741_824)
-    assert bank("/features", 0.5) == Bank(Path("/features"), 536_870_912, 536_870_912)
+def test_the_capacity_for_features_bounds_each_of_them() -> None:
+    assert feature_bank("/features", 0) == Bank()
+    assert feature_bank("/features", 20) == Bank(Path("/features"), 21_474_836_480, 1_073_741_824)
+    assert feature_bank("/features", 0.5) == Bank(Path("/features"), 536_870_912, 536_870_912)

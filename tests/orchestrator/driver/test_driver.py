@@ -12,12 +12,13 @@ import ray
 from torch import distributed
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from orchestrator import plan as planning
-from orchestrator.cluster.board import Board, EpochDone, LaneReady, Resumed, SegmentFailed, Task
-from orchestrator.cluster.train import serve
+from orchestrator.cluster.mailbox import EpochDone, Mailbox, Resumed, SegmentFailed, SlotReady
+from orchestrator.cluster.payloads import Task
+from orchestrator.cluster.train_worker import serve
 from orchestrator.driver import __main__
-from orchestrator.driver.attempt import Attempt
-from orchestrator.driver.train import receive
+from orchestrator.driver.attempt import load
+from orchestrator.driver.reports import WorkerReports
+from orchestrator.plan import Segment, segments
 from orchestrator.settings import Settings
 from orchestrator.states import ExperimentState, Reason
 from orchestrator.store import Store
@@ -56,17 +57,18 @@ def test_an_experiment_that_was_posted_under_other_code_fails_as_the_users_to_po
 def test_an_experiment_that_was_posted_under_this_code_is_taken(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(small()), planned(small()))
     assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
-    Attempt(Settings.from_environment(), experiment, 1)
+    load(Settings.from_environment(), experiment, 1)
     with pytest.raises(ValueError, match="there is no experiment 'exp_gone' in the database"):
-        Attempt(Settings.from_environment(), "exp_gone", 1)
+        load(Settings.from_environment(), "exp_gone", 1)
 
 
-def test_a_resume_that_is_not_bit_for_bit_is_told_with_the_next_epoch(store: Store) -> None:
+def test_a_resume_that_is_not_bit_for_bit_is_stored_with_the_next_epoch(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(small()), planned(small()))
     assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
-    attempt = Attempt(Settings.from_environment(), experiment, 1)
+    attempt = load(Settings.from_environment(), experiment, 1)
     key = node(attempt.plan, "normal", 0).key
     rows = [{name: value for name, value in epoch_row(key, epoch).items() if name != "key"} for epoch in range(3)]
+    reports = WorkerReports(attempt)
     for message in (
         EpochDone(key, rows[0]),
         Resumed(key, 1, bitwise=True),
@@ -74,9 +76,13 @@ def test_a_resume_that_is_not_bit_for_bit_is_told_with_the_next_epoch(store: Sto
         Resumed(key, 2, bitwise=False),
         EpochDone(key, rows[2]),
     ):
-        receive(attempt, message)
-    said = "resumed after epoch 2 with other threads, device or torch: not bit for bit"
-    assert {(row.epoch, *row.warnings) for row in store.warnings_of(experiment)} == {(2, said)}
+        reports.take(message)
+    warning = "resumed after epoch 2 with other threads, device or torch: not bit for bit"
+    assert {(row.epoch, *row.warnings) for row in store.warnings_of(experiment)} == {(2, warning)}
+
+
+def keys(segment: Segment) -> list[str]:
+    return [node.key for node in segment.nodes]
 
 
 def test_two_experiments_that_fail_each_others_work_do_not_wait_for_each_other(store: Store) -> None:
@@ -86,18 +92,16 @@ def test_two_experiments_that_fail_each_others_work_do_not_wait_for_each_other(s
     for _ in range(2):
         experiment, _ = store.submit("small", resolved(raw), planned(raw))
         assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
-        both.append(Attempt(Settings.from_environment(), experiment, 1))
+        both.append(load(Settings.from_environment(), experiment, 1))
     for attempt, seed in zip(both, (0, 1), strict=True):
-        chain = [
-            each for each in planning.segments(attempt.plan, set(attempt.plan.nodes)) if each.nodes[0].seed == seed
-        ]
-        assert all(attempt.claim_all(each) for each in chain)
-        attempt.fail_first([chain[0].nodes[0].key], Reason.DIVERGED, "the loss became nan")
+        chain = [each for each in segments(attempt.plan, set(attempt.plan.nodes)) if each.nodes[0].seed == seed]
+        assert all(attempt.ledger.claim_all(keys(each)) for each in chain)
+        attempt.ledger.fail_first([chain[0].nodes[0].key], Reason.DIVERGED, "the loss became nan")
     for attempt, seed in zip(both, (1, 0), strict=True):
-        for each in planning.segments(attempt.plan, set(attempt.plan.nodes)):
+        for each in segments(attempt.plan, set(attempt.plan.nodes)):
             if each.nodes[0].seed == seed:
-                assert attempt.claim_all(each)
-                attempt.put_back([node.key for node in each.nodes])
+                assert attempt.ledger.claim_all(keys(each))
+                attempt.ledger.put_back(keys(each))
 
 
 def test_a_segment_is_claimed_as_a_whole_or_not_at_all(store: Store) -> None:
@@ -106,19 +110,20 @@ def test_a_segment_is_claimed_as_a_whole_or_not_at_all(store: Store) -> None:
     for _ in range(2):
         experiment, _ = store.submit("small", resolved(raw), planned(raw))
         assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
-        both.append(Attempt(Settings.from_environment(), experiment, 1))
-    (segment,) = planning.segments(both[0].plan, set(both[0].plan.nodes))
+        both.append(load(Settings.from_environment(), experiment, 1))
+    (segment,) = segments(both[0].plan, set(both[0].plan.nodes))
     last = segment.nodes[-1].key
-    assert both[0].claim(last)
-    assert not both[1].claim_all(segment)
-    assert {row.key: row.state for row in both[1].nodes().values() if row.state == "RUNNING"} == {last: "RUNNING"}
+    assert both[0].ledger.claim(last)
+    assert not both[1].ledger.claim_all(keys(segment))
+    states = {key: row.state for key, row in store.nodes_of(both[1].experiment).items()}
+    assert [key for key, state in states.items() if state == "RUNNING"] == [last]
 
 
 RUN_UNDER = """
 import json, sys
 import ray.train.torch, torch
-from orchestrator.cluster.board import Task
-from orchestrator.cluster.train import run_segment
+from orchestrator.cluster.payloads import Task
+from orchestrator.cluster.train_worker import run_segment
 from trainer import methods
 
 ray.train.torch.get_device = lambda: torch.device("cpu")  # else it must be called inside a Train run
@@ -126,14 +131,14 @@ spec = json.dumps({
     "data": {"name": "digits-noisy", "train_per_class": 1}, "model": {"name": "resnet-digits", "width": 4},
     "train": {"generations": 1, "epochs": 1}, "method": {"name": "halving"}, "seed": 0,
 })
-said = []
+found = []
 for code in (methods.PLUGINS["halving"].code_sha256, "0" * 64, None):
     try:
         run_segment(Task(spec, 0, ("a",), None, code, sys.argv[1]), None, 30.0)
-        said.append("trained")
+        found.append("trained")
     except ValueError as error:
-        said.append(str(error))
-print(json.dumps(said))
+        found.append(str(error))
+print(json.dumps(found))
 """
 
 
@@ -144,20 +149,20 @@ def test_a_node_with_other_code_of_a_package_than_the_head_trains_nothing(tmp_pa
 
 
 @pytest.fixture
-def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
-    """A real board in this process, holding one task, reached as Ray's handle of it would be."""
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    """A real mailbox in this process, holding one task, reached as Ray's handle of it would be."""
     with asyncio.Runner() as runner:
-        board = Board()
-        runner.run(board.offer([WRONG]))
-        runner.run(board.close())
+        mailbox = Mailbox()
+        runner.run(mailbox.offer([WRONG]))
+        runner.run(mailbox.close())
 
         class Handle:
             def __getattr__(self, name: str) -> Any:
-                return SimpleNamespace(remote=lambda *arguments: runner.run(getattr(board, name)(*arguments)))
+                return SimpleNamespace(remote=lambda *arguments: runner.run(getattr(mailbox, name)(*arguments)))
 
         monkeypatch.setattr(ray, "get_actor", lambda _: Handle())
         monkeypatch.setattr(ray, "get", lambda answered: answered)
-        yield board
+        yield mailbox
 
 
 @pytest.fixture
@@ -168,27 +173,27 @@ def first_of_two() -> Iterator[None]:
     distributed.destroy_process_group()
 
 
-CONFIG = {"board": "board", "lane": 0, "threads": 1, "checkpoint_every_s": 30.0}
+CONFIG = {"mailbox": "mailbox", "slot": 0, "threads": 1, "checkpoint_every_s": 30.0}
 
 
-def drained(board: Board) -> list[Any]:
+def drained(mailbox: Mailbox) -> list[Any]:
     with asyncio.Runner() as runner:
-        return runner.run(board.drain(0.01))
+        return runner.run(mailbox.drain(0.01))
 
 
-def test_a_worker_on_its_own_tells_of_an_error_and_takes_the_next_task(board: Board) -> None:
+def test_a_worker_on_its_own_reports_an_error_and_takes_the_next_task(mailbox: Mailbox) -> None:
     serve(CONFIG)
-    ready, failed = drained(board)
-    assert ready == LaneReady(0)
+    ready, failed = drained(mailbox)
+    assert ready == SlotReady(0)
     assert (failed.task, failed.reason) == (WRONG, "USER_ERROR")
     assert "method\n  Field required" in failed.message
 
 
 @pytest.mark.usefixtures("first_of_two")
-def test_of_several_workers_the_first_tells_of_an_error_and_falls_so_that_all_start_again(board: Board) -> None:
-    """The others may wait for it inside the task; the lane has finished it, so nobody is given it again."""
+def test_of_several_workers_the_first_reports_an_error_and_falls_so_that_all_start_again(mailbox: Mailbox) -> None:
+    """The others may wait for it inside the task; the slot has finished it, so nobody is given it again."""
     with pytest.raises(ValueError, match="Field required"):
         serve(CONFIG)
-    assert [type(message) for message in drained(board)] == [LaneReady, SegmentFailed]
+    assert [type(message) for message in drained(mailbox)] == [SlotReady, SegmentFailed]
     serve(CONFIG)
-    assert drained(board) == [LaneReady(0)]
+    assert drained(mailbox) == [SlotReady(0)]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestrator.driver.import_weights import bring_in
+from orchestrator.driver.import_weights import import_weights
 from orchestrator.intake.references import digest_of
 from orchestrator.spec import Weights
 from trainer.core import checkpoint, models
@@ -25,7 +25,7 @@ def test_a_state_dict_becomes_a_checkpoint_with_the_same_weights(tmp_path: Path)
     file = tmp_path / "net.pt"
     torch.save({"state_dict": {f"module.{name}": value for name, value in network().state_dict().items()}}, file)
     source = Weights(uri=str(file), sha256=digest_of(file), strip_prefix="module.")
-    made = bring_in(source, MODEL, Digits(), KEY, tmp_path / "ours", nowhere)
+    made = import_weights(source, MODEL, Digits(), KEY, tmp_path / "ours", nowhere)
     assert (made.key, made.generation) == (KEY, 0)
     other = network(seed=4)
     checkpoint.load_weights(tmp_path / "ours", other)
@@ -33,12 +33,12 @@ def test_a_state_dict_becomes_a_checkpoint_with_the_same_weights(tmp_path: Path)
         assert torch.equal(other.state_dict()[name], value), name
 
 
-def test_a_folder_of_ours_may_be_brought_in_again(tmp_path: Path) -> None:
+def test_a_folder_of_ours_may_be_imported_again(tmp_path: Path) -> None:
     file = tmp_path / "net.pt"
     torch.save(network().state_dict(), file)
-    first = bring_in(Weights(uri=str(file)), MODEL, Digits(), KEY, tmp_path / "ours", nowhere)
+    first = import_weights(Weights(uri=str(file)), MODEL, Digits(), KEY, tmp_path / "ours", nowhere)
     source = Weights(uri=str(tmp_path / "ours"), sha256=digest_of(tmp_path / "ours"))
-    again = bring_in(source, MODEL, Digits(), "cd" * 32, tmp_path / "again", nowhere)
+    again = import_weights(source, MODEL, Digits(), "cd" * 32, tmp_path / "again", nowhere)
     assert again.weights_sha256 == first.weights_sha256 == source.sha256
 
 
@@ -51,7 +51,7 @@ def test_what_is_not_a_path_is_fetched(tmp_path: Path) -> None:
         asked.append(uri)
         return file
 
-    bring_in(Weights(uri="mlflow-artifacts:/1/net.pt"), MODEL, Digits(), KEY, tmp_path / "ours", download)
+    import_weights(Weights(uri="mlflow-artifacts:/1/net.pt"), MODEL, Digits(), KEY, tmp_path / "ours", download)
     assert asked == ["mlflow-artifacts:/1/net.pt"]
 
 
@@ -59,9 +59,9 @@ def test_weights_that_changed_or_do_not_fit_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "net.pt"
     torch.save(network().state_dict(), file)
     with pytest.raises(ValueError, match="the experiment was posted for 0000"):
-        bring_in(Weights(uri=str(file), sha256="0" * 64), MODEL, Digits(), KEY, tmp_path / "ours", nowhere)
+        import_weights(Weights(uri=str(file), sha256="0" * 64), MODEL, Digits(), KEY, tmp_path / "ours", nowhere)
     with pytest.raises(ValueError, match=r"net\.pt: it does not fit resnet-digits: .* look at model and classes"):
-        bring_in(Weights(uri=str(file)), models.DigitsResNet(width=8), Digits(), KEY, tmp_path / "ours", nowhere)
+        import_weights(Weights(uri=str(file)), models.DigitsResNet(width=8), Digits(), KEY, tmp_path / "ours", nowhere)
     with pytest.raises(ValueError, match=r"strip_prefix and rename give two tensors the name 'fc\.weight'"):
-        bring_in(Weights(uri=str(file), rename=("conv1=fc",)), MODEL, Digits(), KEY, tmp_path / "ours", nowhere)
+        import_weights(Weights(uri=str(file), rename=("conv1=fc",)), MODEL, Digits(), KEY, tmp_path / "ours", nowhere)
     assert not (tmp_path / "ours").exists()

@@ -1,11 +1,11 @@
-"""Who climbs the ladder: by hand for small ones, and for any order in which results arrive."""
+"""Who is promoted from rung to rung: by hand for few trials, and for any order in which results arrive."""
 
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.plan.halving import Climb, climbs, kept, standing
+from orchestrator.plan.halving import Promotion, kept, promotions, standing
 from orchestrator.spec import Ladder, ladder
 
 
@@ -22,38 +22,38 @@ TWO = Ladder((1, 3), reduction=2, keep=1)
 
 
 def test_at_first_everybody_may_train_to_the_first_rung_in_order() -> None:
-    assert climbs(TWO, "abc", {}, {}, []) == [Climb("a", 1), Climb("b", 1), Climb("c", 1)]
-    assert climbs(TWO, "abc", {}, {"a": 1}, []) == [Climb("b", 1), Climb("c", 1)]
+    assert promotions(TWO, "abc", {}, {}, []) == [Promotion("a", 1), Promotion("b", 1), Promotion("c", 1)]
+    assert promotions(TWO, "abc", {}, {"a": 1}, []) == [Promotion("b", 1), Promotion("c", 1)]
 
 
 def test_one_in_two_goes_on_before_the_others_have_come_and_before_new_ones_start() -> None:
-    assert climbs(TWO, "abcd", {"a": {1: 0.5}}, {"b": 1}, []) == [Climb("c", 1), Climb("d", 1)]
+    assert promotions(TWO, "abcd", {"a": {1: 0.5}}, {"b": 1}, []) == [Promotion("c", 1), Promotion("d", 1)]
     scores = {"a": {1: 0.5}, "b": {1: 0.6}}
-    assert climbs(TWO, "abcd", scores, {"c": 1}, []) == [Climb("b", 3), Climb("d", 1)]
+    assert promotions(TWO, "abcd", scores, {"c": 1}, []) == [Promotion("b", 3), Promotion("d", 1)]
 
 
 def test_who_is_overtaken_later_stays_where_it_has_come() -> None:
     scores = {"a": {1: 0.5, 3: 0.5}, "b": {1: 0.4}, "c": {1: 0.7}, "d": {1: 0.6}}
-    assert climbs(TWO, "abcd", scores, {}, []) == [Climb("c", 3), Climb("d", 3)]
+    assert promotions(TWO, "abcd", scores, {}, []) == [Promotion("c", 3), Promotion("d", 3)]
 
 
-def test_from_a_rung_that_nobody_can_reach_any_more_as_many_climb_as_are_kept() -> None:
+def test_from_a_rung_that_nobody_can_reach_any_more_as_many_are_promoted_as_are_kept() -> None:
     """Three of three are to be kept, so nobody is given up, but only when all have been seen."""
     three = Ladder((1, 3), reduction=4, keep=2)
     scores = {"a": {1: 0.5}, "b": {1: 0.6}}
-    assert climbs(three, "abc", scores, {"c": 1}, []) == []
-    assert climbs(three, "abc", scores | {"c": {1: 0.7}}, {}, []) == [Climb("c", 3), Climb("b", 3)]
+    assert promotions(three, "abc", scores, {"c": 1}, []) == []
+    assert promotions(three, "abc", scores | {"c": {1: 0.7}}, {}, []) == [Promotion("c", 3), Promotion("b", 3)]
 
 
 def test_who_failed_is_replaced_by_the_next_best() -> None:
     scores = {"a": {1: 0.5}, "b": {1: 0.6}}
-    assert climbs(TWO, "abc", scores, {}, ["c"]) == [Climb("b", 3)]
-    assert climbs(TWO, "abc", scores, {}, ["b", "c"]) == [Climb("a", 3)]
+    assert promotions(TWO, "abc", scores, {}, ["c"]) == [Promotion("b", 3)]
+    assert promotions(TWO, "abc", scores, {}, ["b", "c"]) == [Promotion("a", 3)]
 
 
 def test_equals_go_in_the_order_of_the_trials() -> None:
     scores = {trial: {1: 0.5} for trial in "dcba"}
-    assert climbs(TWO, "abcd", scores, {}, []) == [Climb("a", 3), Climb("b", 3)]
+    assert promotions(TWO, "abcd", scores, {}, []) == [Promotion("a", 3), Promotion("b", 3)]
 
 
 def test_the_standing_counts_rungs_before_scores() -> None:
@@ -66,23 +66,23 @@ def test_the_standing_counts_rungs_before_scores() -> None:
 def run(
     ladder: Ladder, score: dict[str, dict[int, float]], slots: int, order: random.Random
 ) -> dict[str, dict[int, float]]:
-    """A search with so many workers whose legs end in any order: what it comes to know."""
+    """A search with so many workers whose segments end in any order: what it comes to know."""
     known: dict[str, dict[int, float]] = {trial: {} for trial in score}
-    climbing: dict[str, int] = {}
+    training: dict[str, int] = {}
     while True:
-        for climb in climbs(ladder, list(score), known, climbing, [])[: slots - len(climbing)]:
-            climbing[climb.trial] = climb.to
-        if not climbing:
+        for promotion in promotions(ladder, list(score), known, training, [])[: slots - len(training)]:
+            training[promotion.trial] = promotion.to
+        if not training:
             return known
-        trial = order.choice(sorted(climbing))
-        known[trial][climbing.pop(trial)] = score[trial][max(known[trial], default=0)]
+        trial = order.choice(sorted(training))
+        known[trial][training.pop(trial)] = score[trial][max(known[trial], default=0)]
 
 
 SEARCHES = st.tuples(st.integers(1, 12), st.integers(2, 4), st.integers(1, 4), st.integers(1, 5), st.integers(0, 10**6))
 
 
 @given(SEARCHES)
-def test_the_best_of_every_rung_have_climbed_and_a_search_that_is_over_stays_over(
+def test_the_best_of_every_rung_are_promoted_and_a_search_that_is_over_stays_over(
     search: tuple[int, int, int, int, int],
 ) -> None:
     trials, reduction, keep, slots, seed = search
@@ -90,7 +90,7 @@ def test_the_best_of_every_rung_have_climbed_and_a_search_that_is_over_stays_ove
     one = Ladder((1, reduction, reduction**2, 20), reduction, min(keep, trials))
     score = {f"t{index}": {rung: order.random() for rung in (0, *one.rungs)} for index in range(trials)}
     known = run(one, score, slots, order)
-    assert climbs(one, list(score), known, {}, []) == []
+    assert promotions(one, list(score), known, {}, []) == []
     for below, above in zip(one.rungs, one.rungs[1:], strict=False):
         there = sorted((trial for trial in score if below in known[trial]), key=lambda trial: -known[trial][below])
         quota = max(len(there) // reduction, one.keep)
@@ -110,6 +110,6 @@ def test_a_search_of_which_a_part_is_known_asks_for_nothing_that_the_whole_did_n
     score = {f"t{index}": {rung: order.random() for rung in (0, *one.rungs)} for index in range(trials)}
     known = run(one, score, slots, order)
     part = {trial: {rung: value for rung, value in known[trial].items() if rung < 20} for trial in score}
-    for climb in climbs(one, list(score), part, {}, []):
-        assert climb.to == 20
-        assert 20 in known[climb.trial]
+    for promotion in promotions(one, list(score), part, {}, []):
+        assert promotion.to == 20
+        assert 20 in known[promotion.trial]

@@ -1,6 +1,6 @@
-"""What is worth training next in a search, with a driver that only notes what it is told."""
+"""What is worth training next in a search, with a driver that only notes what it is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from orchestrator import intake
 from orchestrator import plan as planning
 from orchestrator.plan import Plan
-from orchestrator.plan.legs import Leg, Legs
+from orchestrator.plan.rungs import RungSchedule, RungSegment
 from orchestrator.plan.search import Trials
 from orchestrator.spec import ExperimentSpec
 from orchestrator.states import Reason
@@ -39,31 +39,34 @@ class Desk:
     def claim(self, key: str) -> bool:
         return key not in self.elsewhere and key not in self.done
 
-    def legs(self) -> Legs:
-        return Legs(self.trials, self.done, self.failed, lambda: dict(self.values), self.claim, lambda _: None)
+    def claim_all(self, keys: Sequence[str]) -> bool:
+        return all(self.claim(key) for key in keys)
+
+    def schedule(self) -> RungSchedule:
+        return RungSchedule(self.trials, self, lambda: dict(self.values))
 
     def common(self) -> None:
-        """Trains what trials share, as the lanes do."""
+        """Trains what trials share, as the training slots do."""
         own = self.trials.own(self.plan)
         self.done |= {key for key, node in self.plan.nodes.items() if node.kind == "generation" and key not in own}
 
-    def run(self, leg: Leg) -> None:
-        for node in leg.train:
+    def run(self, segment: RungSegment) -> None:
+        for node in segment.train:
             assert node.parent in self.done
             assert node.key not in self.done
             self.done.add(node.key)
-            self.trained.append((leg.trial, leg.seed, node.generation))
-        for node in leg.judge:
+            self.trained.append((segment.trial, segment.seed, node.generation))
+        for node in segment.evaluate:
             assert node.parent in self.done
             self.done.add(node.key)
-            self.values[node.key] = self.score(leg.trial) if node.generation else 0.1
+            self.values[node.key] = self.score(segment.trial) if node.generation else 0.1
 
-    def all(self, legs: Legs) -> None:
-        """Runs legs one after another until none is left."""
-        while (leg := legs.next()) is not None:
-            self.run(leg)
-            legs.ended(leg)
-        assert legs.over
+    def all(self, schedule: RungSchedule) -> None:
+        """Runs segments one after another until none is left."""
+        while (segment := schedule.next()) is not None:
+            self.run(segment)
+            schedule.ended(segment)
+        assert schedule.over
 
 
 @pytest.fixture
@@ -79,10 +82,10 @@ def desk(tmp_path: Path) -> Callable[..., Desk]:
     return made
 
 
-def test_legs_go_from_rung_to_rung_and_the_worse_half_is_given_up(desk: Callable[..., Desk]) -> None:
+def test_segments_go_from_rung_to_rung_and_the_worse_half_is_given_up(desk: Callable[..., Desk]) -> None:
     """One worker: the better of the first two goes on before the third begins (0.8 > 0.5), then two of four (0.8, 0.7)."""
     one = desk()
-    one.all(one.legs())
+    one.all(one.schedule())
     assert one.trained == [
         ("seal-t00", 0, 1), ("seal-t01", 0, 1), ("seal-t01", 0, 2), ("seal-t02", 0, 1), ("seal-t03", 0, 1), ("seal-t03", 0, 2)
     ]  # fmt: skip
@@ -91,32 +94,32 @@ def test_legs_go_from_rung_to_rung_and_the_worse_half_is_given_up(desk: Callable
 
 def test_what_is_known_is_not_trained_and_a_search_that_is_over_is_over(desk: Callable[..., Desk]) -> None:
     one = desk()
-    one.all(one.legs())
+    one.all(one.schedule())
     before = list(one.trained)
-    assert one.legs().over
-    assert one.legs().next() is None
+    assert one.schedule().over
+    assert one.schedule().next() is None
     assert one.trained == before
 
 
 def test_more_generations_are_trained_of_the_promoted_trials_alone(desk: Callable[..., Desk]) -> None:
     one = desk()
-    one.all(one.legs())
+    one.all(one.schedule())
     longer = desk(train=searched()["train"] | {"generations": 4})
     longer.done, longer.values, longer.trained = one.done | longer.done, one.values, []
-    longer.all(longer.legs())
+    longer.all(longer.schedule())
     assert longer.trained == [("seal-t01", 0, 3)]  # the best of the two that have generation 2, a rung now
 
 
 def test_the_score_of_a_trial_is_the_mean_over_its_seeds_once_all_are_judged(desk: Callable[..., Desk]) -> None:
     one = desk(seeds=[0, 1])
-    legs = one.legs()
-    leg = legs.next()
-    assert leg is not None
-    assert (leg.trial, leg.seed) == ("seal-t00", 0)
-    one.run(leg)
+    schedule = one.schedule()
+    segment = schedule.next()
+    assert segment is not None
+    assert (segment.trial, segment.seed) == ("seal-t00", 0)
+    one.run(segment)
     assert one.trials.scores(one.values)["seal-t00"] == {}
-    legs.ended(leg)
-    other = legs.next()
+    schedule.ended(segment)
+    other = schedule.next()
     assert other is not None
     assert (other.trial, other.seed) == ("seal-t00", 1)
     one.score = lambda trial: 0.9
@@ -124,38 +127,38 @@ def test_the_score_of_a_trial_is_the_mean_over_its_seeds_once_all_are_judged(des
     assert one.trials.scores(one.values)["seal-t00"] == {0: pytest.approx(0.1), 1: pytest.approx(0.7)}
 
 
-def test_two_workers_have_legs_at_the_same_time_that_share_no_node(desk: Callable[..., Desk]) -> None:
+def test_two_workers_have_segments_at_the_same_time_that_share_no_node(desk: Callable[..., Desk]) -> None:
     one = desk()
-    legs = one.legs()
-    pair = [legs.next(), legs.next()]
-    nodes = [node.key for leg in pair if leg is not None for node in (*leg.train, *leg.judge)]
+    schedule = one.schedule()
+    pair = [schedule.next(), schedule.next()]
+    nodes = [node.key for segment in pair if segment is not None for node in (*segment.train, *segment.evaluate)]
     assert len(nodes) == len(set(nodes)) == 2 + 2 + 1  # the common first generation is judged by one of them
-    assert not legs.over
+    assert not schedule.over
 
 
-def test_a_leg_waits_for_another_experiment_while_others_go_on(desk: Callable[..., Desk]) -> None:
+def test_a_rung_segment_waits_for_another_experiment_while_others_go_on(desk: Callable[..., Desk]) -> None:
     one = desk({"early_stop": None})
     theirs = one.trials.generations["seal-t00", 0][1].key
     one.elsewhere = {theirs}
-    legs = one.legs()
+    schedule = one.schedule()
     for expected in ("seal-t01", "seal-t02", "seal-t03"):
-        leg = legs.next()
-        assert leg is not None
-        assert leg.trial == expected
-        one.run(leg)
-        legs.ended(leg)
-    assert legs.next() is None
-    assert not legs.over
+        segment = schedule.next()
+        assert segment is not None
+        assert segment.trial == expected
+        one.run(segment)
+        schedule.ended(segment)
+    assert schedule.next() is None
+    assert not schedule.over
     one.done.add(theirs)  # the other experiment has made it
     one.elsewhere = set()
-    one.all(legs)
+    one.all(schedule)
     assert one.trained[-1] == ("seal-t00", 0, 2)
     assert ("seal-t00", 0, 1) not in one.trained
 
 
 def test_an_objective_that_another_experiment_measured_meanwhile_is_taken(desk: Callable[..., Desk]) -> None:
     one = desk()
-    legs = one.legs()
+    schedule = one.schedule()
     generation, objective = one.trials.generations["seal-t00", 0][1], one.trials.objectives["seal-t00", 0][1]
     claim = one.claim
 
@@ -166,27 +169,27 @@ def test_an_objective_that_another_experiment_measured_meanwhile_is_taken(desk: 
         return claim(key)
 
     one.claim = found  # type: ignore[method-assign]
-    legs = one.legs()
-    leg = legs.next()
-    assert leg is not None
-    assert leg.trial == "seal-t01"
+    schedule = one.schedule()
+    segment = schedule.next()
+    assert segment is not None
+    assert segment.trial == "seal-t01"
 
 
 def test_a_generation_whose_objective_is_missing_is_judged_and_not_trained(desk: Callable[..., Desk]) -> None:
     """The driver died between the two."""
     one = desk()
     one.done.add(one.trials.generations["seal-t00", 0][1].key)
-    leg = one.legs().next()
-    assert leg is not None
-    assert leg.train == ()
-    assert [node.generation for node in leg.judge] == [0, 1]
+    segment = one.schedule().next()
+    assert segment is not None
+    assert segment.train == ()
+    assert [node.generation for node in segment.evaluate] == [0, 1]
 
 
 def test_a_trial_that_failed_is_out_and_its_failure_is_excused_if_the_loss_diverged(desk: Callable[..., Desk]) -> None:
     one = desk()
     nodes = one.trials.generations["seal-t01", 0]
     one.failed = {nodes[1].key: Reason.DIVERGED, nodes[2].key: Reason.DEPENDENCY}
-    one.all(one.legs())
+    one.all(one.schedule())
     assert one.trials.kept(one.values) == ["seal-t03"]
     assert one.trials.excused(one.plan, one.failed, one.values) == set(one.failed)
     for reason in (Reason.USER_ERROR, Reason.WORKER_LOST, Reason.OOM):
@@ -197,26 +200,26 @@ def test_a_trial_that_failed_is_out_and_its_failure_is_excused_if_the_loss_diver
 def test_when_all_trials_fail_nothing_is_excused(desk: Callable[..., Desk]) -> None:
     one = desk()
     one.failed = {one.trials.generations[trial, 0][1].key: Reason.DIVERGED for trial in one.trials.distinct}
-    assert one.legs().over
+    assert one.schedule().over
     assert one.trials.excused(one.plan, one.failed, {}) == set()
 
 
 def test_scores_that_are_not_finite_are_the_worst(desk: Callable[..., Desk]) -> None:
     one = desk()
-    legs = one.legs()
+    schedule = one.schedule()
     one.score = lambda trial: -1e9
-    first = legs.next()
+    first = schedule.next()
     assert first is not None
     one.run(first)
     one.values[one.trials.objectives["seal-t00", 0][1].key] = None
-    legs.ended(first)
-    one.all(legs)
+    schedule.ended(first)
+    one.all(schedule)
     assert ("seal-t00", 0, 2) not in one.trained
 
 
 def test_what_only_losers_need_is_unwanted(desk: Callable[..., Desk]) -> None:
     one = desk(evaluations=[{"evaluator": {"name": "prediction-depth"}, "on": ["every"]}])
-    one.all(one.legs())
+    one.all(one.schedule())
     unwanted = one.trials.unwanted(one.plan, one.values)
     by_use = {(use.arm, use.generation): use.key for use in one.plan.uses if use.kind == "generation"}
     assert by_use["seal-t00", 0] not in unwanted  # the winner's too

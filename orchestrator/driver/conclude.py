@@ -1,0 +1,31 @@
+"""The end of an experiment: its outcome is recorded, and what nobody needs any more is removed from disk."""
+
+import shutil
+from collections.abc import Collection
+
+from orchestrator.driver.attempt import Attempt
+from orchestrator.states import ExperimentState, Reason
+
+
+def conclude(attempt: Attempt, excused: Collection[str]) -> None:
+    """Puts back what was not made, records the outcome, and cleans up; `excused` are the nodes that may have failed."""
+    store, failed = attempt.store, attempt.ledger.failed
+    skipped = [key for key, reason in failed.items() if reason == Reason.DEPENDENCY]
+    store.release(attempt.experiment, {*skipped, *attempt.ledger.given_up})
+    if counted := {key: reason for key, reason in failed.items() if key not in excused}:
+        reason = next((each for each in counted.values() if each != Reason.DEPENDENCY), Reason.DEPENDENCY)
+        message = f"{len(counted)} of {len(attempt.plan.nodes)} nodes failed or were skipped; the rest is complete"
+        store.move(attempt.experiment, ExperimentState.FAILED, attempt=attempt.number, reason=reason, message=message)
+    else:
+        store.move(attempt.experiment, ExperimentState.SUCCEEDED, attempt=attempt.number)
+    _clean_up(attempt)
+
+
+def _clean_up(attempt: Attempt) -> None:
+    """Removes the working copies of what is committed and no other experiment waits for, and Ray's scratch."""
+    for key in attempt.ledger.committed() - attempt.store.needed_by_others(attempt.experiment):
+        if attempt.plan.nodes[key].kind != "evaluation":
+            for folder in attempt.folders.working_copies(key):
+                shutil.rmtree(folder, ignore_errors=True)
+    for scratch in attempt.folders.ray.glob(f"{attempt.spec.name}-{attempt.experiment}-*"):
+        shutil.rmtree(scratch, ignore_errors=True)

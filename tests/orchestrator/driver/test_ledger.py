@@ -1,0 +1,178 @@
+"""Who may make a node and what became of it: two attempts at experiments that share nodes, over one database."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import orchestrator
+from orchestrator.driver.ledger import NodeLedger
+from orchestrator.plan import Plan
+from orchestrator.states import ExperimentState, Reason
+from orchestrator.store import Claim, Store
+from tests.orchestrator.builders import node, planned, resolved, small
+
+RAW = small(train={"generations": 3, "epochs": 3, "batch_size": 16})
+PLAN: Plan = planned(RAW)
+G0, G1, G2 = (node(PLAN, "normal", generation).key for generation in range(3))
+ACCURACY = node(PLAN, "normal", 2, "evaluation").key
+SEAL = [node(PLAN, "seal", generation).key for generation in (1, 2)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(f"sqlite:///{tmp_path / 'relearn.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ledger(store: Store) -> Callable[[], NodeLedger]:
+    """Makes the ledger of the first attempt at one more experiment of the same spec."""
+
+    def made() -> NodeLedger:
+        experiment, _ = store.submit("small", resolved(RAW), PLAN)
+        assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
+        return NodeLedger(store, PLAN, experiment, 1)
+
+    return made
+
+
+def states(store: Store) -> dict[str, str]:
+    """The state of every node that is not QUEUED."""
+    (*_, row) = store.experiments()
+    found = {key: each.state for key, each in store.nodes_of(row.id).items()}
+    return {key: state for key, state in found.items() if state != "QUEUED"}
+
+
+def noting(asked: list[str]) -> Callable[[Claim], bool]:
+    """A commit that succeeds, and adds the key of each claim it gets to `asked`."""
+
+    def commit(claim: Claim) -> bool:
+        asked.append(claim.key)
+        return True
+
+    return commit
+
+
+def commits(store: Store) -> Callable[[Claim], bool]:
+    return lambda claim: store.finish_generation(claim, "exp/g", f"uri:{claim.key}", "0" * 64)
+
+
+def test_nobody_else_writes_what_the_ledger_owns() -> None:
+    """No module of the orchestrator but the ledger claims, puts back or fails a node in the store, or changes a view of it."""
+    package = Path(orchestrator.__path__[0])
+    found = set()
+    for path in package.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            holder = ast.unparse(call.func.value)
+            if holder.split(".")[-1].lstrip("_") == "store" and call.func.attr in ("claim", "put_back", "fail_node"):
+                found.add(path.relative_to(package).as_posix())
+    assert found == {"driver/ledger.py"}
+
+
+def test_its_views_are_live_and_cannot_be_written(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+    one = ledger()
+    done, failed, claimed = one.done, one.failed, one.claimed
+    assert one.claim(G0)
+    one.finish(G0, commits(store))
+    one.claim(G1)
+    one.fail([G1], Reason.DIVERGED, "the loss became nan")
+    assert (set(done), failed[G1], G1 in claimed) == ({G0}, "DIVERGED", True)
+    for view in (done, claimed, one.given_up):
+        assert not hasattr(view, "add")
+        assert not hasattr(view, "discard")
+    with pytest.raises(TypeError):
+        failed[G2] = "OOM"  # type: ignore[index]
+
+
+def test_a_failure_skips_what_needs_the_node_and_puts_its_claims_back(
+    store: Store, ledger: Callable[[], NodeLedger]
+) -> None:
+    one = ledger()
+    assert one.claim_all([G0, G1, G2])
+    one.finish(G0, commits(store))
+    one.fail_first([G0, G1, G2], Reason.DIVERGED, "the loss became nan")
+    assert one.failed == {G1: "DIVERGED", G2: "DEPENDENCY", ACCURACY: "DEPENDENCY"}
+    assert states(store) == {G0: "SUCCEEDED", G1: "FAILED"}
+    other = ledger()
+    assert other.claim_all([G1, G2])  # nothing of it is held
+
+
+def test_what_is_already_done_does_not_fail_with_its_parent(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+    one = ledger()
+    one.claim_all([G0, G1])
+    one.finish(G1, commits(store))
+    one.fail([G0], Reason.OOM, "out of memory")
+    assert one.failed == {G0: "OOM"} | dict.fromkeys([*SEAL, node(PLAN, "seal", 2, "evaluation").key], "DEPENDENCY")
+
+
+def test_a_segment_of_which_a_part_is_anothers_is_not_claimed(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+    one, other = ledger(), ledger()
+    assert other.claim(G1)
+    assert not one.claim_all([G0, G1, G2])
+    assert states(store) == {G1: "RUNNING"}
+    assert (set(one.claimed), set(one.done)) == (set(), set())  # who trains it has not made it
+    other.put_back([G1])
+    assert one.claim_all([G0, G1, G2])
+
+
+def test_work_under_a_lost_claim_is_not_finished(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+    one = ledger()
+    asked: list[str] = []
+    one.claim(G0)
+    one.put_back([G0])
+    one.finish(G0, noting(asked))
+    assert (asked, set(one.done)) == ([], set())  # not its own any more
+
+    one.claim(G0)
+    experiment = store.experiments()[0].id
+    assert store.claim(G0, experiment) is not None  # as a later attempt does
+    one.finish(G0, commits(store))
+    assert set(one.done) == set()
+    assert states(store) == {G0: "RUNNING"}
+
+
+def test_a_node_is_committed_once(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+    one = ledger()
+    one.claim(G0)
+    asked: list[str] = []
+    for _ in range(2):
+        one.finish(G0, noting(asked))
+    assert asked == [G0]
+
+
+def test_what_another_experiment_makes_is_noticed(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+    one, other = ledger(), ledger()
+    assert other.claim_all([G0, G1])
+    other.finish(G0, commits(store))
+    assert set(one.done) == set()
+    one.refresh()
+    assert set(one.done) == {G0}
+    other.finish(G1, commits(store))
+    assert not one.claim(G1)  # asking for it is enough
+    assert set(one.done) == {G0, G1} == one.committed()
+    assert one.checkpoint_uri(G1) == f"uri:{G1}"
+    assert set(ledger().done) == {G0, G1}  # and so it is for whoever comes later
+
+
+def test_what_nobody_needs_is_given_up_unless_it_is_done_or_failed(
+    store: Store, ledger: Callable[[], NodeLedger]
+) -> None:
+    one = ledger()
+    one.claim(G0)
+    one.finish(G0, commits(store))
+    one.fail([G1], Reason.OOM, "out of memory")
+    one.give_up({G0, G1, *SEAL})
+    assert one.given_up == set(SEAL)
+    one.skip([SEAL[1]])
+    assert one.failed[SEAL[1]] == "DEPENDENCY"
+
+
+def test_another_plan_than_the_experiment_was_posted_with_is_refused(store: Store) -> None:
+    experiment, _ = store.submit("small", resolved(RAW), PLAN)
+    with pytest.raises(ValueError, match="its work has other keys: post it again"):
+        NodeLedger(store, planned(small(seeds=[1])), experiment, 1)
