@@ -3,7 +3,6 @@
 import sys
 import threading
 from dataclasses import dataclass
-from functools import partial
 from typing import NoReturn
 
 from orchestrator.checkpoints.folders import Folders
@@ -40,10 +39,6 @@ class Attempt:
     def folders(self) -> Folders:
         """The folders of the storage that all nodes share."""
         return Folders(self.settings.storage)
-
-    def commit(self, key: str) -> None:
-        """Has a generation that is whole on shared storage committed, beside the work; once, and only under a claim."""
-        self.ledger.finish(key, partial(self.committer.add, self.plan.nodes[key]))
 
     def leave(self) -> NoReturn:
         """Ends the process without an outcome; what is done stays done."""

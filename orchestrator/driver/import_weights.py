@@ -10,6 +10,7 @@ from evaluators.weights import fitting, read_state, renamed
 from orchestrator.checkpoints.finished import finished
 from orchestrator.driver.attempt import Attempt
 from orchestrator.driver.committer import Stopped
+from orchestrator.driver.reports import commit_generation
 from orchestrator.intake.references import digest_of, is_address
 from orchestrator.plan import Node
 from orchestrator.spec import Weights
@@ -77,6 +78,6 @@ def _import_one(attempt: Attempt, node: Node) -> None:
     except (OSError, ValueError, ImportError) as error:
         attempt.ledger.fail([node.key], Reason.USER_ERROR, str(error))
     else:
-        attempt.commit(node.key)
+        commit_generation(attempt, node.key)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

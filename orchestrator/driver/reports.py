@@ -1,6 +1,7 @@
 """What workers report while they train, and what the driver makes of it."""
 
 import logging
+from functools import partial
 
 from orchestrator.cluster.mailbox import (
     EpochDone,
@@ -15,6 +16,11 @@ from orchestrator.driver.attempt import Attempt
 from orchestrator.states import Reason
 
 log = logging.getLogger("relearn.driver")
+
+
+def commit_generation(attempt: Attempt, key: str) -> None:
+    """Has a generation that is whole on shared storage committed, beside the work; once, and only under a claim."""
+    attempt.ledger.finish(key, partial(attempt.committer.add, attempt.plan.nodes[key]))
 
 
 class WorkerReports:
@@ -33,7 +39,7 @@ class WorkerReports:
                 pending = [self._pending_warnings.pop(key)] if key in self._pending_warnings else []
                 attempt.store.add_epochs([{"key": key, **row, "warnings": [*row["warnings"], *pending]}])
             case GenerationDone(key):
-                attempt.commit(key)
+                commit_generation(attempt, key)
             case SegmentFailed(task, reason, text):
                 log.error("%s: %s", reason, text)
                 ledger.fail_first(task.keys, reason, text)

@@ -6,7 +6,7 @@ from orchestrator.checkpoints.finished import finished
 from orchestrator.cluster.train import TrainingSlots, slot_capacity
 from orchestrator.driver.attempt import Attempt
 from orchestrator.driver.payloads import task_of
-from orchestrator.driver.reports import WorkerReports
+from orchestrator.driver.reports import WorkerReports, commit_generation
 from orchestrator.plan import Segment, segments
 from orchestrator.states import Reason
 
@@ -72,7 +72,7 @@ def _commit_finished(attempt: Attempt) -> None:
         if node.kind != "generation" or key in ledger.done or key in ledger.failed:
             continue
         if finished(attempt.folders, key) and ledger.claim(key):
-            attempt.commit(key)
+            commit_generation(attempt, key)
 
 
 def _slot_count(attempt: Attempt, chains: list[Segment]) -> int:

@@ -1,10 +1,21 @@
 """What a worker that starts again finds on shared storage, and how training slots that are lost are reported."""
 
+import asyncio
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
 
 from orchestrator.checkpoints.folders import Folders
+from orchestrator.cluster.mailbox import GenerationDone, Mailbox, SlotLost, SlotReady
 from orchestrator.cluster.payloads import Task
+from orchestrator.cluster.train import TrainingSlots
 from orchestrator.cluster.train_worker import finished_of, restore
+from orchestrator.spec import Resources
 from tests.trainer.builders import CPU, begin, small_spec
 from trainer import loop
 from trainer.core import checkpoint
@@ -57,3 +68,57 @@ def test_a_worker_goes_on_from_the_furthest_whole_checkpoint_of_its_own_segment(
     assert [folder.name for folder in progress["b"].checkpoints()] == ["g0001-e000001"]
     (progress["b"].checkpoints()[0] / "manifest.json").unlink()
     assert found() == ("a", 4)
+
+
+class DoomedSlots(TrainingSlots):
+    """Two slots whose runs end as Ray's do when it gives them up: the second once the first has, and once it may."""
+
+    second_may_end = threading.Event()
+
+    def _trainer(self, slot: int) -> Any:
+        def fit() -> None:
+            if slot == 1:
+                self.second_may_end.wait()
+            raise RuntimeError(f"slot {slot} is gone")
+
+        return SimpleNamespace(fit=fit)
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The handle of a real mailbox in this process, which Ray gives to whoever makes one."""
+    with asyncio.Runner() as runner:
+        one = Mailbox()
+
+        class Handle:
+            def __getattr__(self, name: str) -> Any:
+                return SimpleNamespace(remote=lambda *arguments: runner.run(getattr(one, name)(*arguments)))
+
+        handle = Handle()
+        made = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda: handle))
+        monkeypatch.setattr(ray, "remote", lambda _: made)
+        monkeypatch.setattr(ray, "get", lambda answered: answered)
+        monkeypatch.setattr(ray, "kill", lambda _: None)
+        yield handle
+
+
+def test_slots_that_ray_gives_up_are_reported_with_their_task_after_what_they_finished(mailbox: Any) -> None:
+    slots = DoomedSlots("name", 2, Resources(), Folders(Path("/storage")))
+    task = Task("{}", 0, ("a", "b"), None, None, "/storage")
+    slots.start()
+    slots.offer([task])
+    assert mailbox.take.remote(0) == task
+    mailbox.post.remote(SlotReady(0))
+    mailbox.post.remote(GenerationDone("a", "0"))
+    found = list(slots.drain(0.01))
+    while len(found) < 3:
+        found += slots.drain(0.01)
+    assert found == [SlotReady(0), GenerationDone("a", "0"), SlotLost(0, task, "RuntimeError: slot 0 is gone")]
+    lost = slots.lost
+    assert lost is None  # the second may still train
+    slots.second_may_end.set()
+    while not (found := slots.drain(0.01)):
+        pass
+    assert found == [SlotLost(1, None, "RuntimeError: slot 1 is gone")]
+    assert slots.lost == "RuntimeError: slot 1 is gone"
+    slots.close()

@@ -12,7 +12,7 @@ import ray
 from torch import distributed
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from orchestrator.cluster.mailbox import EpochDone, Mailbox, Resumed, SegmentFailed, SlotReady
+from orchestrator.cluster.mailbox import EpochDone, GenerationDone, Mailbox, Resumed, SegmentFailed, SlotLost, SlotReady
 from orchestrator.cluster.payloads import Task
 from orchestrator.cluster.train_worker import serve
 from orchestrator.driver import __main__
@@ -79,6 +79,22 @@ def test_a_resume_that_is_not_bit_for_bit_is_stored_with_the_next_epoch(store: S
         reports.take(message)
     warning = "resumed after epoch 2 with other threads, device or torch: not bit for bit"
     assert {(row.epoch, *row.warnings) for row in store.warnings_of(experiment)} == {(2, warning)}
+
+
+def test_the_segment_of_a_slot_that_is_lost_fails_from_its_first_generation_that_is_not_done(store: Store) -> None:
+    experiment, _ = store.submit("small", resolved(small()), planned(small()))
+    assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
+    attempt = load(Settings.from_environment(), experiment, 1)
+    chain = tuple(node(attempt.plan, "normal", generation).key for generation in (0, 1))
+    assert attempt.ledger.claim_all(chain)
+    reports = WorkerReports(attempt)
+    reports.take(GenerationDone(chain[0], "0" * 64))
+    reports.take(SlotLost(0, None, "it was waiting"))
+    assert dict(attempt.ledger.failed) == {}
+    reports.take(SlotLost(1, Task("{}", 0, chain, None, None, "/storage"), "ray.exceptions: the node is gone"))
+    assert attempt.ledger.failed[chain[1]] == "WORKER_LOST"
+    assert chain[0] in attempt.ledger.done
+    assert store.nodes_of(experiment)[chain[1]].message == "ray.exceptions: the node is gone"
 
 
 def keys(segment: Segment) -> list[str]:
