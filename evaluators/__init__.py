@@ -1,6 +1,6 @@
-"""The evaluators by name, ours and those that installed packages offer through the entry point group `relearn.evaluators`.
+"""The evaluators by name: our own, and those of installed packages (entry point group `relearn.evaluators`).
 
-A checkpoint goes in, scores with their intervals come out. A spec can name an evaluator, never import one.
+An evaluator turns a checkpoint into scores with intervals. A spec can name an evaluator but never import one.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ from evaluators.prediction_depth import PredictionDepth
 from trainer.core.plugins import Plugin, discover
 
 _OWN: tuple[type[Evaluator], ...] = (Accuracy, LinearProbe, FewShot, HessianSpectrum, PredictionDepth)
-"""Add an evaluator of ours here; each says its name in its `name` field."""
+"""Our own evaluators. To add one, add its class here; its field `name` holds its name."""
 
 if TYPE_CHECKING:
     PLUGINS: dict[str, Plugin]
@@ -38,9 +38,9 @@ def _known() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
-    """PLUGINS (what installed packages offer), EVALUATORS (all by name), and the unions AnyEvaluator and EvaluatorSpec.
+    """Returns PLUGINS (what installed packages offer), EVALUATORS (all by name), AnyEvaluator or EvaluatorSpec.
 
-    They are made when first asked for: a package of evaluators imports this one, and may be imported before it.
+    They are made on first use, because a package of evaluators imports this one and may be imported before it.
     """
     if name not in ("PLUGINS", "EVALUATORS", "AnyEvaluator", "EvaluatorSpec"):  # nothing else may start the search
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -48,7 +48,7 @@ def __getattr__(name: str) -> Any:
 
 
 def names() -> list[str]:
-    """Every evaluator a spec may name."""
+    """Returns the names of all evaluators that a spec may use."""
     return list(_known()["EVALUATORS"])
 
 

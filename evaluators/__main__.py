@@ -1,4 +1,4 @@
-"""Judges one checkpoint with one evaluator and prints the record as a JSON object.
+"""Evaluates one checkpoint with one evaluator and prints the record as a JSON object.
 
     python -m evaluators few-shot --checkpoint model.pt --model resnet-digits --data digits-edges \
         --set shots=[1,5] --set episodes=100
@@ -17,7 +17,7 @@ from torch import Tensor
 
 import evaluators
 from evaluators.base import Context, Evaluator, TransferEvaluator
-from evaluators.evaluate import judge
+from evaluators.evaluate import evaluate
 from evaluators.features.bank import Bank
 from evaluators.progress import Bar, silent
 from evaluators.weights import NESTS, fitting, read_state, renamed
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with closing(Bar(sys.stderr)) as bar:
-            record = _judge(options, bar)
+            record = _evaluate(options, bar)
         text = json.dumps(record, allow_nan=False)
         if options.out is None:
             print(text)
@@ -45,20 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m evaluators", description="Judge one checkpoint with one evaluator."
+        prog="python -m evaluators", description="Evaluate one checkpoint with one evaluator."
     )
     parser.add_argument("evaluator", choices=evaluators.names())
     parser.add_argument(
         "--checkpoint",
         type=Path,
         required=True,
-        help=f"a file of torch.save with a state_dict, bare or under one of {', '.join(NESTS)}; or a checkpoint folder of ours",
+        help=f"a file of torch.save with a state_dict, bare or under one of {', '.join(NESTS)}; "
+        "or a checkpoint folder of ours",
     )
     parser.add_argument("--model", required=True, help="the architecture: a model's name, or its spec as a JSON object")
-    parser.add_argument("--classes", type=int, help="outputs of the model (default: what its fc.weight tells)")
-    parser.add_argument("--data", help="the data to judge on: a name or a JSON object (default: --source)")
+    parser.add_argument("--classes", type=int, help="outputs of the model (default: the rows of its fc.weight)")
+    parser.add_argument("--data", help="the data to evaluate on: a name or a JSON object (default: --source)")
     parser.add_argument(
-        "--source", help="the data it was trained on, needed where an evaluator judges on that (default: --data)"
+        "--source", help="the data it was trained on, needed where an evaluator runs on that (default: --data)"
     )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="a setting of the evaluator")
     parser.add_argument(
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _judge(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
+def _evaluate(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
     kind: type[Evaluator] = evaluators.EVALUATORS[options.evaluator]
     transfers = issubclass(kind, TransferEvaluator)
     if options.out is not None and not options.out.absolute().parent.is_dir():
@@ -116,14 +117,11 @@ def _judge(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
         raise ValueError(f"--checkpoint {options.checkpoint}: {error}") from error
     model.to_empty(device="cpu").load_state_dict(state)
     context = Context(Bank(options.features), silent if options.quiet else bar)
-    record = judge(evaluator, model.to(_device(options.device)).eval(), source, target, context)
+    record = evaluate(evaluator, model.to(_device(options.device)).eval(), source, target, context)
     if transfers and options.source is None:
-        record["details"]["source"] = None  # nobody said what the network was trained on
-    judged = {"model": model_spec.model_dump(mode="json"), "classes": classes}
-    return judged | {"weights_sha256": checkpoint.weights_digest(state)} | record
-
-
-# --- what was asked for ---
+        record["details"]["source"] = None  # it was not given what the network was trained on
+    subject = {"model": model_spec.model_dump(mode="json"), "classes": classes}
+    return subject | {"weights_sha256": checkpoint.weights_digest(state)} | record
 
 
 def _settings(texts: list[str]) -> dict[str, Any]:
@@ -140,7 +138,7 @@ def _settings(texts: list[str]) -> dict[str, Any]:
 
 
 def _data(text: str, option: str) -> AnyData:
-    """A data set from the name of a target or its JSON object, with nothing left open."""
+    """Returns the resolved data set from the name of a target or from its JSON object."""
     spec: AnyData
     if text.startswith("{"):
         spec = _named(DataSpec, text, option)
@@ -155,7 +153,7 @@ def _data(text: str, option: str) -> AnyData:
 
 
 def _named(spec: Any, text: str, option: str) -> Any:
-    """A spec of the union `spec`, from its name or its JSON object."""
+    """Returns a member of the union `spec` from its name or from its JSON object."""
     try:
         fields = json.loads(text) if text.startswith("{") else {"name": text}
     except json.JSONDecodeError as error:
@@ -178,10 +176,10 @@ def _device(text: str) -> torch.device:
         raise ValueError(f"--device {text} is not a device of this machine: {error}") from error
 
 
-def _classes(told: int | None, state: dict[str, Tensor]) -> int:
+def _classes(given: int | None, state: dict[str, Tensor]) -> int:
     weight = state.get("fc.weight")
-    if told is not None:
-        return told
+    if given is not None:
+        return given
     if weight is None or weight.ndim != 2:
         raise ValueError(
             "the checkpoint has no fc.weight that tells how many outputs there are: give --classes, or --rename it"

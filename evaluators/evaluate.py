@@ -1,4 +1,4 @@
-"""One judgement as the service and the command line keep it: scores and curves, and what a reader must know of them."""
+"""Runs one evaluation and returns its record: scores, curves, and the details needed to interpret them."""
 
 import hashlib
 import math
@@ -11,26 +11,27 @@ from trainer.core.data import AnyData, Dataset
 from trainer.core.determinism import fingerprint, pin_precision
 
 
-def judge(
+def evaluate(
     evaluator: Evaluator, model: nn.Module, source: AnyData, target: AnyData, context: Context = CONTEXT
 ) -> dict[str, Any]:
-    """`scores`, `curves` and `details` as JSON; a number that is not finite is null.
+    """Evaluates `model`, trained on `source`, on `target`; returns `scores`, `curves` and `details` as JSON.
 
-    `details` name the evaluator with its version and all its settings but the targets, both data sets with the digest of
-    their content, what was drawn, what to know before trusting a score, and the machine. The images stay where they are:
-    evaluators move batches to the model. float32 is not rounded to TF32, which would decide between near neighbours.
+    A number that is not finite becomes null. `details` holds the evaluator with its version and all settings except the
+    targets, both data sets with the digest of their content, the digests of what was drawn, notes for the reader, and
+    the execution fingerprint. The images stay on their device; evaluators move batches to the model. float32 is not
+    rounded to TF32, because that would change the order of near neighbours.
     """
     pin_precision("fp32")
     trained_on = source.load()
-    judged_on = trained_on if target == source else target.load()
-    result = evaluator.run(model.eval(), trained_on, judged_on, context)
+    evaluated_on = trained_on if target == source else target.load()
+    result = evaluator.run(model.eval(), trained_on, evaluated_on, context)
     found = result.model_dump(mode="json", include={"scores", "curves"})
     details = {
         "evaluator": evaluator.name,
         "version": evaluator.version,
         "settings": evaluator.model_dump(mode="json", exclude={"name", "targets"}),
         "source": _text(source, trained_on),
-        "target": _text(target, judged_on),
+        "target": _text(target, evaluated_on),
         "digests": dict(result.digests),
         "notes": list(result.notes),
         "fingerprint": fingerprint(next(model.parameters()).device),
@@ -40,7 +41,10 @@ def judge(
 
 
 def _text(spec: AnyData, dataset: Dataset) -> str:
-    """`NAME#DIGEST`. Prepared data knows its digest; that of the digits is of the pixels and labels of both splits."""
+    """Returns `NAME#DIGEST`.
+
+    Prepared data knows its digest. The digest of the digits covers the pixels and labels of both splits.
+    """
     text = spec.resolved().text()
     if "#" in text:
         return text

@@ -1,4 +1,4 @@
-"""Scores with their 95 % intervals (Wilson, JASA 22, 1927, for shares; the normal approximation for means).
+"""Scores with 95 % intervals: Wilson's for shares (JASA 22, 1927), the normal approximation for means.
 
 Legend: N independent values, B batches.
 """
@@ -14,21 +14,21 @@ Z95 = 1.96
 
 
 def share(hits: float, n: int) -> Score:
-    """`hits / n` with Wilson's interval, which stays inside 0..1 and has a width even at 0 and n hits.
+    """Returns `hits / n` with Wilson's interval, which stays inside 0..1 and has a width even for 0 or n hits.
 
-    A sum of n independent shares may stand for the hits: the interval is then too wide rather than too narrow.
+    `hits` may also be a sum of n independent shares. The interval is then too wide rather than too narrow.
     """
     assert 0 <= hits <= n
     assert n > 0
     p, z2 = hits / n, Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    # p itself is a bound of the interval at 0 and n hits; rounding must not put the bound on its wrong side
+    # for 0 and n hits, p itself is a bound of the interval, and rounding must not move the bound past p
     return Score(value=p, n=n, low=max(0.0, min(p, centre - half)), high=min(1.0, max(p, centre + half)))
 
 
 def mean(values_N: Tensor) -> Score:
-    """The mean with +- 1.96 standard errors (sample deviation, ddof 1); one value has no interval."""
+    """Returns the mean with +- 1.96 standard errors (sample deviation, ddof 1). A single value has no interval."""
     values = values_N.double()
     centre, n = float(values.mean()), len(values)
     if n < 2:
@@ -38,9 +38,9 @@ def mean(values_N: Tensor) -> Score:
 
 
 def ratio(sums_B: Tensor, counts_B: Tensor) -> Score:
-    """`sum(sums) / sum(counts)` over B independent batches, n = B; the interval is linearised (delta method).
+    """Returns `sum(sums) / sum(counts)` over B independent batches, with n = B and the interval of the delta method.
 
-    The members of a batch share its noise, so the batch is what is counted, not the member.
+    The members of a batch share its noise, so n counts batches and not members.
     """
     sums, counts = sums_B.double(), counts_B.double()
     value = float(sums.sum() / counts.sum())
@@ -53,7 +53,10 @@ def ratio(sums_B: Tensor, counts_B: Tensor) -> Score:
 
 
 def median(values_N: Tensor) -> Score:
-    """The median between the order statistics that bound it for any distribution; few values have no interval."""
+    """Returns the median between the order statistics that bound it for any distribution.
+
+    Too few values have no interval.
+    """
     ranked, n = sorted(values_N.tolist()), len(values_N)
     reach = Z95 * math.sqrt(n) / 2
     low, high = round(n / 2 - reach), round(1 + n / 2 + reach)  # ranks counted from 1

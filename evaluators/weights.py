@@ -1,4 +1,4 @@
-"""Weights that were saved elsewhere: read as tensors only, with their names brought to those of our networks."""
+"""Reads weights that were saved elsewhere, as tensors only, and maps their names to those of our networks."""
 
 import pickle
 from collections.abc import Callable, Iterable
@@ -10,20 +10,23 @@ from torch import Tensor
 from trainer.core import checkpoint
 
 NESTS = ("model", "state_dict", "net")
-"""Where a file keeps its state_dict, if it is not one itself."""
+"""The keys under which a file may keep its state_dict if it is not one itself."""
 SHOWN = 3
-"""Names that a message lists before it counts the rest."""
+"""How many names a message lists before it counts the rest."""
 Option = Callable[[str], str]
-"""How messages spell a setting."""
+"""A function that returns how messages write a setting."""
 
 
 def spelled(setting: str) -> str:
-    """As on the command line."""
+    """Returns the setting as an option of the command line."""
     return f"--{setting.replace('_', '-')}"
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The weights and buffers in a file of torch.save, or in a verified checkpoint folder. Raises ValueError, OSError."""
+    """Reads the weights and buffers from a file of torch.save, or from a verified checkpoint folder.
+
+    Raises ValueError or OSError.
+    """
     if path.is_dir():
         checkpoint.read_manifest(path)
     file = path / checkpoint.STATE if path.is_dir() else path
@@ -42,7 +45,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def renamed(
     state: dict[str, Tensor], prefix: str, renames: Iterable[str], option: Option = spelled
 ) -> dict[str, Tensor]:
-    """`state` without `prefix` in its names, and with the first of `renames` (OLD=NEW, of prefixes) that fits."""
+    """Returns `state` with `prefix` removed from its names, and then the first fitting one of `renames` applied.
+
+    A rename is OLD=NEW and replaces the prefix OLD. Raises ValueError if two tensors get the same name.
+    """
     pairs = []
     for text in renames:
         old, separator, new = text.partition("=")
@@ -65,7 +71,10 @@ def renamed(
 def fitting(
     state: dict[str, Tensor], wanted: dict[str, Tensor], model: str, option: Option = spelled
 ) -> dict[str, Tensor]:
-    """`state` with the counters of BatchNorm that older files lack. Raises ValueError where it is of another network."""
+    """Returns `state` completed by the counters of BatchNorm that older files lack.
+
+    `wanted` is the state_dict of the network. Raises ValueError if names or shapes differ from it.
+    """
     counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name.endswith(".num_batches_tracked")}
     state = counters | state
     missing, unexpected = [name for name in wanted if name not in state], [name for name in state if name not in wanted]
@@ -76,9 +85,9 @@ def fitting(
         prefix = next((each for each in prefixes if all(each + name in state for name in missing)), None)
         cut, rename = option("strip_prefix"), option("rename")
         remedy = f"{cut} {prefix}" if prefix else f"{cut} or {rename} OLD=NEW"
-        told = [f"{what} {_few(names)}" for what, names in (("missing", missing), ("unexpected", unexpected)) if names]
+        parts = [f"{what} {_few(names)}" for what, names in (("missing", missing), ("unexpected", unexpected)) if names]
         raise ValueError(
-            f"it does not fit {model}: {'; '.join(told)}: map the names by {remedy}, or name its own {option('model')}"
+            f"it does not fit {model}: {'; '.join(parts)}: map the names by {remedy}, or name its own {option('model')}"
         )
     if other := [name for name in wanted if state[name].shape != wanted[name].shape]:
         shapes = f"{list(state[other[0]].shape)} where the model has {list(wanted[other[0]].shape)}"

@@ -1,4 +1,6 @@
-"""Eigenvalues of a Hessian that is never formed: double backward and Lanczos (Golub and Van Loan 2013, 10.1-10.3).
+"""Computes eigenvalues of a Hessian without forming it, by double backward and Lanczos.
+
+The algorithm is that of Golub and Van Loan 2013, 10.1-10.3.
 
 Legend: M steps so far, P parameters in one flat vector, R rows of a block, k wanted eigenvalues.
 """
@@ -12,18 +14,21 @@ from torch import Tensor
 from torch.nn import functional
 
 EXTRA_STEPS = 5
-"""How long all wanted values must stay converged: one that the start vector hardly holds is seen late."""
+"""How many further steps all wanted values must stay converged.
+
+An eigenvector that the start vector hardly contains appears late.
+"""
 BLOCK = 16
-"""Vectors of a basis that are allocated at a time."""
+"""How many vectors of a basis are allocated at a time."""
 
 Matvec = Callable[[Tensor], Tensor]
 
 
 def hvp(loss: Tensor, parameters: Sequence[Tensor]) -> Matvec:
-    """The map v -> Hv, `[P]` to `[P]`, for the Hessian H of the scalar `loss` by `parameters` in their order.
+    """Returns the map v -> Hv, `[P]` to `[P]`, for the Hessian H of the scalar `loss` by `parameters` in their order.
 
-    The gradient's graph is kept as long as the map, so a product costs one backward pass through it: 2.2 times a
-    forward pass with its gradient, where building the graph anew for each product would cost 3.9 times.
+    The map keeps the graph of the gradient, so that a product costs one backward pass through it. That takes 2.2 times
+    as long as a forward pass with its gradient; building the graph again for each product would take 3.9 times as long.
     """
     gradients = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
     sizes = [parameter.numel() for parameter in parameters]
@@ -38,8 +43,10 @@ def hvp(loss: Tensor, parameters: Sequence[Tensor]) -> Matvec:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The k eigenvalues of largest magnitude, largest first, and their residual norms |Hu - theta u|; the largest
-    eigenvalue by sign, which need not be among them, with its own; and the products it took."""
+    """The k eigenvalues of largest magnitude, largest first, with their residual norms |Hu - theta u|.
+
+    `largest` is the largest eigenvalue by sign, which need not be among them. `steps` is the number of products.
+    """
 
     values_k: Tensor
     residuals_k: Tensor
@@ -59,10 +66,11 @@ def lanczos(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> Spectrum:
-    """The k eigenvalues of largest magnitude, and the largest one, of the symmetric `matvec` (see `krylov`).
+    """Returns the k eigenvalues of largest magnitude, and the largest by sign, of the symmetric map `matvec`.
 
-    It stops once their residuals have all been at most `tolerance * |theta|` for EXTRA_STEPS further steps, or at
-    `max_steps` (then `converged` is False), or when the basis spans the whole space, where the values are exact.
+    The iteration stops once all residuals have been at most `tolerance * |theta|` for EXTRA_STEPS further steps. It
+    also stops at `max_steps`, where `converged` is False, and when the basis spans the whole space, where the values
+    are exact. `krylov` describes the other arguments.
     """
     assert 1 <= k <= size
     limit = min(max_steps, size)
@@ -74,21 +82,28 @@ def lanczos(
         values_M, vectors_MM = torch.linalg.eigh(space.tridiagonal_MM)  # ascending, so the largest is the last
         wanted = torch.cat([values_M.abs().argsort(descending=True)[:k], torch.tensor([step - 1])])
         values, residuals = values_M[wanted], space.beta * vectors_MM[-1, wanted].abs()
-        # an eigenvalue that is exactly zero is known no better than rounding, hence the floor
+        # an eigenvalue of exactly zero is known only up to rounding, hence the lower limit
         bounds = (tolerance * values.abs()).clamp(min=space.rounding)
         calm = calm + 1 if bool((residuals <= bounds).all()) else 0
         converged = calm > EXTRA_STEPS or step == size
         if converged or step == limit:
             break
-    return Spectrum(values[:k], residuals[:k], float(values[k]), float(residuals[k]), converged, step)
+    return Spectrum(
+        values[:k],
+        residuals[:k],
+        float(values[k]),
+        float(residuals[k]),
+        converged,
+        step,
+    )
 
 
 @dataclass(frozen=True)
 class Krylov:
-    """An orthonormal basis Q of M steps with Q'HQ = `tridiagonal_MM` (float64), starting in the start vector.
+    """The result of M Lanczos steps with an orthonormal basis Q: T = Q'HQ is `tridiagonal_MM` (float64).
 
-    Qy with T y = theta y is an eigenvector of H but for a residual of norm `beta * |y[-1]|`. `beta` is 0 where the space
-    is closed: no product leaves it. `rounding` is the smallest part of the largest number that the dtype can tell.
+    If T y = theta y, then Qy is an eigenvector of H up to a residual of norm `beta * |y[-1]|`. `beta` is 0 if the
+    Krylov space is closed under H. `rounding` is the rounding error of the largest number so far.
     """
 
     tridiagonal_MM: Tensor
@@ -99,12 +114,11 @@ class Krylov:
 def krylov(
     matvec: Matvec, size: int, generator: torch.Generator, dtype: torch.dtype, device: torch.device | str
 ) -> Iterator[Krylov]:
-    """One step after another, to `size` of them, of Lanczos with full reorthogonalisation from a Gaussian start.
+    """Yields up to `size` steps of Lanczos with full reorthogonalisation from a Gaussian start vector.
 
-    `matvec` maps vectors `[size]` of `dtype` on `device`; the basis lies there too, so memory grows by `size` per step.
-    A space that closed is left by a new random direction, which is how the copies of a multiple eigenvalue are found.
-
-    Raises ValueError where a product is not finite.
+    `matvec` maps vectors `[size]` of `dtype` on `device`. The basis lies there too, so memory grows by `size` numbers
+    per step. When the space closes, the iteration continues in a new random direction, which finds the copies of
+    multiple eigenvalues. Raises ValueError if a product is not finite.
     """
     basis = _Basis(size, dtype, device)
     epsilon = torch.finfo(dtype).eps
@@ -123,7 +137,7 @@ def krylov(
                 "the Hessian of the loss is not finite, the training diverged: evaluate an earlier network"
             )
         scale = max(scale, abs(alphas[-1]), beta)
-        closed = beta <= 10 * epsilon * scale  # what is left of w is rounding
+        closed = beta <= 10 * epsilon * scale  # the rest of w is rounding error
         if closed or len(alphas) == size:
             beta = 0.0
         offsets = torch.tensor(betas, dtype=torch.float64)
@@ -136,7 +150,7 @@ def krylov(
 
 
 class _Basis:
-    """Orthonormal vectors `[P]`, in blocks `[R, P]` that are allocated when they are needed."""
+    """Orthonormal vectors `[P]` in blocks `[R, P]`, which are allocated when they are needed."""
 
     def __init__(self, size: int, dtype: torch.dtype, device: torch.device | str) -> None:
         self._size, self._dtype, self._device = size, dtype, device
@@ -152,14 +166,14 @@ class _Basis:
         self._count += 1
 
     def orthogonalised(self, v_P: Tensor) -> Tensor:
-        """`v_P` without its parts along the basis."""
-        for _ in range(2):  # once leaves a part of the size of the cancellation; twice is enough (Giraud et al. 2005)
+        """Returns `v_P` without its components along the basis."""
+        for _ in range(2):  # one pass leaves a cancellation error, two are enough (Giraud et al. 2005)
             for index, block_RP in enumerate(self._blocks):
                 filled_RP = block_RP[: self._count - index * BLOCK]
                 v_P = v_P - filled_RP.T @ (filled_RP @ v_P)
         return v_P
 
     def direction(self, generator: torch.Generator) -> Tensor:
-        """A unit vector in a random direction at right angles to the basis."""
+        """Returns a random unit vector that is orthogonal to the basis."""
         v_P = torch.randn(self._size, generator=generator, dtype=torch.float64).to(self._device, self._dtype)
         return functional.normalize(self.orthogonalised(v_P), dim=0)

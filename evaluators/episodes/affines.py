@@ -1,11 +1,11 @@
-"""Linear+Affines: BatchNorm's gamma and beta and a new head adapt to each few-shot episode (SEAL Table 5; protocols 7.2).
+"""Linear+Affines: gamma and beta of BatchNorm and a new head adapt to each episode (SEAL Table 5; protocols 7.2).
 
 Legend: E episodes, B images of a minibatch, S support and Q query images, W ways, D features, T epochs, C channels.
 
-Many episodes are one batch. Image b of episode e is row b*E + e, so `[B*E, C, H, W]` is, without a copy, `[B, E*C, H, W]`, and
-the library's batch norm over E*C channels normalises each episode by itself, with gamma, beta and statistics of its own. The
-convs are common to all episodes and frozen, so no gradient of theirs is formed. The losses add up, and none depends on another
-episode's parameters: one backward pass gives each its own gradient.
+Many episodes form one batch. Image b of episode e is row b*E + e, so `[B*E, C, H, W]` is also `[B, E*C, H, W]` without
+a copy, and PyTorch's batch norm over E*C channels normalises each episode separately, with its own gamma, beta and
+statistics. All episodes share the frozen convs, whose gradients are not computed. The losses are summed, and none
+depends on another episode's parameters, so one backward pass gives every episode its own gradient.
 """
 
 import copy
@@ -22,7 +22,7 @@ from trainer.core.data import Dataset
 
 BnMode = Literal["train", "eval"]
 CPU_EPISODES = 10
-"""Enough for convolutions to be efficient, few enough for their outputs to stay in cache."""
+"""Episodes per batch on a CPU: enough for efficient convolutions, few enough that their outputs stay in cache."""
 
 
 class Adaptation(SGD, Protocol):
@@ -35,7 +35,10 @@ class Adaptation(SGD, Protocol):
 
 
 def backbone(model: nn.Module, episodes: int) -> nn.Module:
-    """A copy of `model` for rows of `episodes` episodes: EpisodeNorm for BatchNorm2d, features out, the rest frozen."""
+    """Returns a copy of `model` for batches of `episodes` episodes, which outputs features.
+
+    EpisodeNorm replaces BatchNorm2d, and everything else is frozen. Raises ValueError for a model without BatchNorm.
+    """
     network = copy.deepcopy(model).requires_grad_(False)
     norms = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:
@@ -54,14 +57,16 @@ def query_scores(
     start_EDW: Tensor,
     orders_ETS: Tensor,
     settings: Adaptation,
-    tell: Callable[[int], None] = lambda epochs: None,
+    report: Callable[[int], None] = lambda epochs: None,
 ) -> Tensor:
-    """The query scores `[E, Q, W]` after adapting to each episode's support; `tell` hears of each epoch done.
+    """Returns the query scores `[E, Q, W]` after adapting to each episode's support images.
 
-    As plain loops would, per episode: the gradient of a minibatch's mean cross-entropy moves gamma and beta by plain SGD at
-    `affine_lr` and the head by the SGD of `settings`, with BatchNorm in `bn_mode`; queries are judged in eval mode. Images
-    are uint8, support class after class; `start` are the heads' weights in the network's dtype and on its device, their bias
-    as last row. Raises ValueError where `bn_mode` train meets a single value per channel.
+    The result equals that of a plain loop over episodes. The gradient of a minibatch's mean cross-entropy moves gamma
+    and beta by plain SGD at `affine_lr` and the head by the SGD of `settings`, with BatchNorm in `bn_mode`. Queries are
+    evaluated in eval mode. Images are uint8, the support class after class. `start` holds the heads' weights in the
+    network's dtype and on its device, with the bias as the last row. `orders` holds a permutation of the support per
+    epoch. `report` receives the number of finished epochs. Raises ValueError if `bn_mode` train meets a single value
+    per channel.
     """
     (E, S), W = support_ESCHW.shape[:2], start_EDW.shape[2]
     device, dtype = start_EDW.device, start_EDW.dtype
@@ -72,13 +77,13 @@ def query_scores(
         head, settings.lr, settings.momentum, settings.dampening, weight_decay=settings.weight_decay
     )
     by_affines = torch.optim.SGD(affines, settings.affine_lr)
-    # there in one piece: a minibatch gathered elsewhere would keep a GPU waiting for its copy
+    # moved as a whole, because a GPU would wait for the copy of every minibatch gathered elsewhere
     support_ESCHW, orders_ETS = support_ESCHW.to(device), orders_ETS.to(device)
     labels_S = torch.arange(W, device=device).repeat_interleave(S // W)
     episodes_E1 = torch.arange(E, device=device)[:, None]
 
     def scores(images_EBCHW: Tensor) -> Tensor:
-        """`[E, B, W]`"""
+        """Returns the scores `[E, B, W]` of uint8 images `[E, B, C, H, W]`."""
         images_NCHW = images_EBCHW.transpose(0, 1).flatten(0, 1).to(device)
         features_BED = network(dataset.floats(images_NCHW, dtype)).view(-1, E, start_EDW.shape[1] - 1)
         return torch.baddbmm(head[1], features_BED.transpose(0, 1), head[0])
@@ -88,8 +93,8 @@ def query_scores(
             try:
                 z_EBW = scores(support_ESCHW[episodes_E1, rows_EB])
             except ValueError as error:
-                told = f"bn_mode train cannot normalise a minibatch of {rows_EB.shape[1]}: {error}"
-                raise ValueError(f"{told}; use bn_mode eval, another batch_size or larger images") from error
+                reason = f"bn_mode train cannot normalise a minibatch of {rows_EB.shape[1]}: {error}"
+                raise ValueError(f"{reason}; use bn_mode eval, another batch_size or larger images") from error
             labels_M = labels_S[rows_EB].flatten()
             loss = functional.cross_entropy(z_EBW.flatten(0, 1), labels_M, reduction="sum") / rows_EB.shape[1]
             for parameter, gradient in zip(
@@ -98,14 +103,14 @@ def query_scores(
                 parameter.grad = gradient
             by_head.step()
             by_affines.step()
-        tell(epoch + 1)
+        report(epoch + 1)
     network.eval()
     with torch.no_grad():
         return torch.cat([scores(piece) for piece in torch.split(query_EQCHW, settings.batch_size, 1)], 1)
 
 
 def chunk(model: nn.Module, dataset: Dataset, batch_size: int) -> int:
-    """How many episodes to adapt together: on a GPU as many as half its free memory holds."""
+    """Returns how many episodes to adapt together: on a GPU, as many as fit into half its free memory."""
     parameter = next(model.parameters())
     if parameter.device.type == "cpu":
         return CPU_EPISODES
@@ -120,4 +125,4 @@ def chunk(model: nn.Module, dataset: Dataset, batch_size: int) -> int:
     for handle in handles:
         handle.remove()
     free, _ = torch.cuda.mem_get_info(parameter.device)
-    return max(1, free // 2 // (2 * batch_size * sum(outputs)))  # an output each, and about as much for its gradient
+    return max(1, free // 2 // (2 * batch_size * sum(outputs)))  # every output, and about as much for its gradient

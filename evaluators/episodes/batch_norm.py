@@ -1,4 +1,4 @@
-"""BatchNorm of many few-shot episodes at once, each with gamma, beta and statistics of its own (see affines).
+"""Batch normalisation of many few-shot episodes at once, each with its own gamma, beta and statistics (see affines).
 
 Legend: E episodes, B images of a minibatch, N = B*E rows, C channels, H x W pixels.
 """
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class EpisodeNorm(nn.Module):
-    """BatchNorm2d of E episodes at once: gamma, beta `[E, C]` and running statistics `[E * C]` of each."""
+    """A BatchNorm2d for E episodes at once, with gamma and beta `[E, C]` and running statistics `[E * C]`."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -35,16 +35,16 @@ class EpisodeNorm(nn.Module):
         statistics = self.running_mean, self.running_var
         affine = self.gamma_EC.flatten(), self.beta_EC.flatten()
         out = functional.batch_norm(together, *statistics, *affine, self.training, self.momentum, self.eps)
-        # the ReLU or sum after it works in place, which on a view costs the backward pass copies of whole gradients
+        # the next ReLU or sum works in place, and on a view that makes the backward pass copy whole gradients
         seen: Tensor = torch.ops.aten._unsafe_view.default(out, x_NCHW.shape)
         return seen
 
 
 def normalised(norm: EpisodeNorm, x_NCHW: Tensor) -> Tensor:
-    """What `norm` gives on a CPU but for rounding, by passes over whole tensors.
+    """Returns what `norm` gives on a CPU up to rounding, computed by passes over whole tensors.
 
-    The library's kernels give each of E*C channels some threads of its own, and late layers have few numbers in a channel: at
-    64 px they took most of a GPU's time.
+    PyTorch's kernels give each of the E*C channels its own threads, and late layers have few numbers per channel. At
+    64 px these kernels took most of a GPU's time.
     """
     E, (N, C, H, W) = norm.episodes, x_NCHW.shape
     mean_EC, var_EC = norm.running_mean.view(E, C), norm.running_var.view(E, C)
@@ -65,7 +65,10 @@ def normalised(norm: EpisodeNorm, x_NCHW: Tensor) -> Tensor:
 
 
 class _Normalise(torch.autograd.Function):
-    """gamma z + beta with z = (x - mean) / deviation; the gradient goes through both where they are the minibatch's own."""
+    """Computes gamma z + beta with z = (x - mean) / deviation.
+
+    If mean and deviation are those of the minibatch (`own`), the gradient flows through them too.
+    """
 
     @staticmethod
     def forward(
@@ -76,7 +79,7 @@ class _Normalise(torch.autograd.Function):
         ctx.save_for_backward(z_BECHW, gamma_EC * inverse_EC)
         ctx.own = own
         out_BECHW = torch.addcmul(_wide(beta_EC), z_BECHW, _wide(gamma_EC))
-        # a ReLU will work in place, which on a view costs copies
+        # the next ReLU works in place, and on a view that costs copies
         out_NCHW: Tensor = torch.ops.aten._unsafe_view.default(out_BECHW, x_NCHW.shape)
         return out_NCHW
 
@@ -97,5 +100,5 @@ class _Normalise(torch.autograd.Function):
 
 
 def _wide(values_EC: Tensor) -> Tensor:
-    """`[E, C, 1, 1]`"""
+    """Returns the values as `[E, C, 1, 1]`."""
     return values_EC[:, :, None, None]

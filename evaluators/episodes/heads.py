@@ -1,16 +1,17 @@
-"""Linear heads of many few-shot episodes, trained at once in the dual (CD-FSL, Guo et al. 2020; protocols 7.2).
+"""Trains the linear heads of many few-shot episodes at once, in the dual (CD-FSL, Guo et al. 2020; protocols 7.2).
 
 Legend: E episodes, W ways, S support images, Q query images, D features, T epochs, B a minibatch.
 
-Each gradient is a combination of support rows plus weight decay, so from W_0 the weights of torch.optim.SGD on mean
-cross-entropy stay W_t = c_t W_0 + X^T A_t and its momentum buffer stays d_t W_0 + X^T M_t, with the support features X, A and
-M `[S, W]`, and scalars c, d that all episodes share. The scores of the support are c_t Z_0 + G A_t with Z_0 = X W_0 and the
-Gram matrix G = X X^T, so a step costs S per support image instead of D. One step on the rows r of a minibatch, with f = 1 on
-the very first step and 1 - dampening after it:
+Each gradient is a linear combination of support rows plus weight decay. Starting from W_0, the weights of
+torch.optim.SGD on mean cross-entropy therefore stay W_t = c_t W_0 + X^T A_t, and its momentum buffer stays
+d_t W_0 + X^T M_t. X are the support features, A and M are `[S, W]`, and all episodes share the scalars c and d. The
+scores of the support are c_t Z_0 + G A_t with Z_0 = X W_0 and the Gram matrix G = X X^T, so a step costs S instead of D
+operations per support image. One step on the rows r of a minibatch, with f = 1 on the very first step and
+f = 1 - dampening after it, is
 
     Y = softmax(z_r) - onehot_r,  M <- mu M + f wd A,  M_r += f/B Y,  d <- mu d + f wd c,  A <- A - lr M,  c <- c - lr d
 
-Bias and weights decay alike, so a feature that is constantly 1 carries the bias: it adds 1 to G and the bias to Z_0.
+Bias and weights have the same decay, so a constant feature 1 carries the bias: it adds 1 to G and the bias to Z_0.
 """
 
 from collections.abc import Callable
@@ -22,12 +23,12 @@ from evaluators.episodes.heads_numba import train_compiled
 from evaluators.episodes.sgd import SGD
 
 CPU_BYTES, GPU_BYTES = 16 * 2**20, 2 * 2**30
-"""Of what is worked on together: what the last cache level holds, and what a GPU can spare."""
+"""The size of the data that is processed together: what fits into the last-level cache, and what a GPU can spare."""
 Recurrence = Callable[[Tensor, Tensor, Tensor, SGD], tuple[Tensor, float]]
 
 
 def chunk(support: int, features: int, ways: int, epochs: int, device: torch.device) -> int:
-    """How many episodes of `support` images to train together."""
+    """Returns how many episodes of `support` images to train together."""
     numbers = support * support + 2 * (features + 1) * ways + epochs * support  # Gram matrix, heads, orders
     return max(1, (CPU_BYTES if device.type == "cpu" else GPU_BYTES) // (8 * numbers))
 
@@ -41,12 +42,11 @@ def query_scores(
     settings: SGD,
     recurrence: Recurrence | None = None,
 ) -> Tensor:
-    """Scores `[E, Q, W]` in float64, on the device of `features`, of heads that torch.optim.SGD would train on mean
-    cross-entropy.
+    """Returns the float64 query scores `[E, Q, W]` of heads trained by torch.optim.SGD on mean cross-entropy.
 
-    `support` and `query` are rows of `features`, support class after class; `start` are the heads' weights with their bias as
-    last row, `orders` a permutation of the support per epoch. Without a `recurrence` it is the compiled one, where there is
-    one.
+    `support` and `query` are rows of `features`, the support class after class. `start` holds the heads' weights with
+    the bias as the last row, and `orders` a permutation of the support per epoch. The default `recurrence` is the
+    compiled one on a CPU, if numba is installed, and `train` otherwise. The result is on the device of `features`.
     """
     device, (E, S), W = features_ND.device, support_ES.shape, start_EDW.shape[2]
     support_ES, query_EQ, start_EDW, orders_ETS = (
@@ -68,7 +68,7 @@ def query_scores(
 
 
 def train(gram_ESS: Tensor, start_scores_ESW: Tensor, orders_ETS: Tensor, settings: SGD) -> tuple[Tensor, float]:
-    """A `[E, S, W]` and c after the epochs of `orders`, in the dtype of `gram`."""
+    """Returns A `[E, S, W]` and c after the epochs of `orders`, in the dtype of `gram`."""
     E, S, W = start_scores_ESW.shape
     first_row_E1 = torch.arange(E, device=gram_ESS.device)[:, None] * S
     onehot_SW = torch.eye(W, dtype=gram_ESS.dtype, device=gram_ESS.device).repeat_interleave(S // W, 0)
@@ -81,7 +81,7 @@ def train(gram_ESS: Tensor, start_scores_ESW: Tensor, orders_ETS: Tensor, settin
         onehot_ESW = onehot_SW[order_ES]
         for at in range(0, S, settings.batch_size):
             now = slice(at, at + settings.batch_size)
-            rows_M = rows_ES[:, now].flatten()  # whole rows are copied faster than gathered
+            rows_M = rows_ES[:, now].flatten()  # copying whole rows is faster than gathering
             gram_EBS = gram_RS.index_select(0, rows_M).view(E, -1, S)
             z_EBW = torch.baddbmm(start_ESW[:, now], gram_EBS, A_ESW, beta=c)
             slope_EBW = (z_EBW.softmax(-1) - onehot_ESW[:, now]).mul_(fresh / z_EBW.shape[1])
@@ -95,13 +95,15 @@ def train(gram_ESS: Tensor, start_scores_ESW: Tensor, orders_ETS: Tensor, settin
 
 
 def momenta(settings: SGD) -> tuple[float, float]:
-    """What a gradient counts on the first step and later: PyTorch fills the buffer with the undampened gradient, and keeps no
-    buffer without momentum."""
+    """Returns the factor f of a gradient on the first step and on later steps.
+
+    PyTorch initialises the momentum buffer with the undampened gradient, and keeps no buffer without momentum.
+    """
     return 1.0, 1 - settings.dampening if settings.momentum else 1.0
 
 
 def _gram(x_SD: Tensor, out_SS: Tensor) -> None:
-    """X X^T + 1 into `out`, its upper part copied from the lower."""
+    """Writes X X^T + 1 into `out`. The upper part is copied from the lower one."""
     S = len(x_SD)
     step = max(32, -(-S // 4))
     for low in range(0, S, step):

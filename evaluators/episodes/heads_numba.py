@@ -1,6 +1,7 @@
-"""The recurrence of `heads.train`, compiled for a CPU by numba: one episode after another, each within the core's own cache.
+"""The recurrence of `heads.train`, compiled by numba for a CPU.
 
-Legend: as in heads.py. Without numba `train_compiled` is None.
+Episodes are trained one after another, so that each stays in the core's cache. Without numba, `train_compiled` is None.
+Legend: E episodes, W ways, S support images, B images of a minibatch.
 """
 
 import math
@@ -42,7 +43,7 @@ def _train(
         for order in orders_ETS[e]:
             for at in range(0, S, B):
                 size = min(B, S - at)
-                for b in range(0, size, 2):  # two rows share the reading of A
+                for b in range(0, size, 2):  # two rows share one pass over A
                     one, two = order[at + b], order[at + min(b + 1, size - 1)]
                     for w in range(W):
                         z_one, z_two = 0.0, 0.0
@@ -76,13 +77,13 @@ def _train(
 
 
 def _wrapped() -> "Callable[[Tensor, Tensor, Tensor, SGD], tuple[Tensor, float]]":
-    # sums may be reordered and fused, which is rounding; infinities and NaN keep their meaning
+    # sums may be reordered and fused, which changes only rounding; infinities and NaN keep their meaning
     kernel = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")(_train)
 
     def train_compiled(
         gram_ESS: Tensor, start_scores_ESW: Tensor, orders_ETS: Tensor, settings: "SGD"
     ) -> tuple[Tensor, float]:
-        """As `heads.train`, for float64 on the CPU."""
+        """Returns A `[E, S, W]` and c like `heads.train`, for float64 tensors on the CPU."""
         E, S, W = start_scores_ESW.shape
         A_EWS, M_WS = gram_ESS.new_empty(E, W, S), gram_ESS.new_empty(W, S)
         z_BW = gram_ESS.new_empty(settings.batch_size + 1, W)

@@ -1,7 +1,7 @@
-"""Ledgers of few-shot episodes: which images are support and query of each (CD-FSL, Guo et al. 2020; protocols 7.2).
+"""Ledgers of few-shot episodes, which name the support and query images (CD-FSL, Guo et al. 2020; protocols 7.2).
 
-Legend: E episodes, S = ways * shots support and Q = ways * queries query images, class after class; an image is its row in
-the target's train and test images, one after the other.
+An image is named by its row in the target's training images followed by its test images.
+Legend: E episodes, S = ways * shots support images, Q = ways * queries query images, both class after class.
 """
 
 import hashlib
@@ -23,7 +23,10 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Facts:
-    """What a ledger is of. `labels_sha256` is of the target's labels row by row, which every recipe of a data set shares."""
+    """The settings of a ledger's episodes.
+
+    `labels_sha256` is the digest of the target's labels row by row, which all recipes of a data set share.
+    """
 
     target: str
     labels_sha256: str
@@ -35,7 +38,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Ledger:
-    """`support_ES` and `query_EQ`, int64 rows."""
+    """The episodes: int64 row numbers of support images `[E, S]` and query images `[E, Q]`."""
 
     facts: Facts
     support_ES: Tensor
@@ -43,7 +46,7 @@ class Ledger:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the labels' digest, ways, shots and queries and the rows: equal exactly for the same tasks."""
+        """The sha256 of the labels' digest, ways, shots, queries and rows. It is equal exactly for the same tasks."""
         facts = self.facts
         head = f"{facts.labels_sha256} {facts.ways} {facts.shots} {facts.queries} {len(self.support_ES)}\n"
         found = hashlib.sha256(head.encode())
@@ -52,7 +55,7 @@ class Ledger:
         return found.hexdigest()
 
     def check(self, labels_N: Tensor) -> None:
-        """Raises ValueError unless these are episodes on images with `labels`."""
+        """Raises ValueError unless these are valid episodes on images with the labels `[N]`."""
         facts = self.facts
         if facts.labels_sha256 != labels_digest(labels_N):
             raise ValueError(
@@ -80,9 +83,9 @@ class Ledger:
 
 
 def draw(target: str, labels_N: Tensor, ways: int, shots: int, queries: int, episodes: int, seed: int) -> Ledger:
-    """Episode i depends on (seed, target, shots, i) alone: classes without replacement, then distinct images of each.
+    """Draws episodes: classes without replacement, then distinct images of each class.
 
-    Every class must have `shots + queries` images.
+    Episode i depends only on (seed, target, shots, i). Every class must have `shots + queries` images.
     """
     by_class = [(labels_N == label).nonzero().flatten() for label in range(int(labels_N.max()) + 1)]
     support, query = [], []
@@ -92,26 +95,34 @@ def draw(target: str, labels_N: Tensor, ways: int, shots: int, queries: int, epi
             rows = by_class[label][torch.randperm(len(by_class[label]), generator=random)]
             support.append(rows[:shots])
             query.append(rows[shots : shots + queries])
-    facts = Facts(target, labels_digest(labels_N), ways, shots, queries, seed)
+    facts = Facts(
+        target,
+        labels_digest(labels_N),
+        ways,
+        shots,
+        queries,
+        seed,
+    )
     return Ledger(facts, torch.cat(support).view(episodes, -1), torch.cat(query).view(episodes, -1))
 
 
 def labels_of(target: Dataset) -> Tensor:
-    """`[N]` of train and test, one after the other, on the CPU."""
+    """Returns the labels `[N]` of the training images followed by the test images, on the CPU."""
     return torch.cat([target.train.labels_N, target.test.labels_N]).cpu()
 
 
 def labels_digest(labels_N: Tensor) -> str:
+    """Returns the sha256 of the labels as little-endian int64."""
     return hashlib.sha256(labels_N.cpu().contiguous().numpy().astype("<i8").data).hexdigest()
 
 
 def folder() -> Path:
-    """Where imported ledgers lie, beside the prepared data that all nodes of a cluster read."""
+    """Returns the folder of imported ledgers. It is beside the prepared data, which all nodes of a cluster can read."""
     return cache_root() / "episodes"
 
 
 def write(ledger: Ledger, path: Path) -> None:
-    """One JSON object: format, facts, digest, and per episode its support and query rows."""
+    """Writes the ledger as one JSON object: format, facts, digest, and the support and query rows of each episode."""
     episodes = [
         {"support": s, "query": q} for s, q in zip(ledger.support_ES.tolist(), ledger.query_EQ.tolist(), strict=True)
     ]
@@ -124,7 +135,7 @@ def write(ledger: Ledger, path: Path) -> None:
 
 
 def read(path: Path) -> Ledger:
-    """Raises ValueError for a file that is no ledger or not the one its digest says."""
+    """Reads a ledger. Raises ValueError for a file that is not a ledger or does not match its digest."""
     try:
         raw = json.loads(path.read_bytes())
         rows = [
@@ -144,7 +155,10 @@ def read(path: Path) -> Ledger:
 
 
 def imported(digest: str) -> Ledger:
-    """The ledger that `relearn episodes import` put into `folder()`. Raises ValueError where it is not there or damaged."""
+    """Returns a ledger that `relearn episodes import` put into `folder()`.
+
+    Raises ValueError if it is missing or damaged.
+    """
     path = folder() / f"{digest}.json"
     if not path.exists():
         raise ValueError(f"no ledger {digest[:12]} is imported: relearn episodes import FILE")

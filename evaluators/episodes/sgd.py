@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class SGD(Protocol):
-    """The settings of the head's optimizer."""
+    """The settings of the head's optimizer, by the names that torch.optim.SGD uses."""
 
     @property
     def lr(self) -> float: ...

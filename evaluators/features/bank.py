@@ -1,4 +1,4 @@
-"""Outputs of a frozen network's layers, computed once for all evaluators that read them (performance 1, 3, 5).
+"""A bank of layer outputs of frozen networks, which are computed once for all evaluators (performance 1, 3, 5).
 
 Legend: N images, D outputs of a layer for one image.
 """
@@ -27,7 +27,7 @@ from trainer.core.checkpoint import weights_digest
 from trainer.core.data import Dataset, Split
 
 VERSION = 1
-"""Of the values: raised when the same network and images would give others."""
+"""The version of the values. It is raised when the same network and images would give other values."""
 STALE_S = 24 * 3600.0
 Pool = Literal["none", "avg"]
 log = logging.getLogger("relearn.bank")
@@ -35,11 +35,11 @@ log = logging.getLogger("relearn.bank")
 
 @dataclass(frozen=True)
 class Bank:
-    """Layer outputs by content: the digests of weights and pixels, and whatever else decides their values.
+    """Layer outputs by content key, which covers weights, pixels and all else that determines them.
 
-    On disk an entry is `KEY.npy` and, written last, `KEY.json` with the sha256 of the values, which is checked before they
-    are used. A damaged entry is computed again. Entries above `entry_bytes` are not kept, and beyond `limit_bytes` in all
-    the one used longest ago goes first. Without a directory nothing is kept.
+    On disk an entry is `KEY.npy` and, written last, `KEY.json` with the sha256 of the values, which is checked before
+    they are used. A damaged entry is computed again. Entries larger than `entry_bytes` are not kept. If all entries
+    exceed `limit_bytes`, the least recently used ones are removed. Without a directory nothing is kept.
     """
 
     directory: Path | None = None
@@ -54,9 +54,9 @@ class Bank:
         precision: Precision = "exact",
         progress: Progress = silent,
     ) -> Tensor:
-        """`[N, D]`, the input of `model.fc` for the images of `split`, on the model's device.
+        """Returns the input `[N, D]` of `model.fc` for the images of `split`, on the model's device.
 
-        Raises ValueError where one is not finite, as after a diverged training.
+        Raises ValueError if a value is not finite, as after a diverged training.
         """
         key = self._keys(model, dataset, split, (PENULTIMATE,), "none", precision)[PENULTIMATE]
         with self._alone(key):
@@ -76,10 +76,11 @@ class Bank:
         precision: Precision = "exact",
         progress: Progress = silent,
     ) -> Iterator[dict[str, Tensor]]:
-        """For `rows` images after another, the outputs `[rows, D]` of each of `layers` (PENULTIMATE is the input of fc),
-        flattened or averaged over their pixels. Only what is not in the bank runs the network.
+        """Yields the outputs `[rows, D]` of each of `layers` for `rows` images at a time.
 
-        Raises ValueError for a layer the model lacks, and where an output is not finite.
+        The layer PENULTIMATE is the input of fc. Outputs are flattened, or with `pool` "avg" averaged over their
+        pixels. The network runs only for outputs that the bank lacks. Raises ValueError for a layer that the model
+        lacks and if an output is not finite.
         """
         keys = self._keys(model, dataset, split, layers, pool, precision)
         stored = {layer: found for layer, key in keys.items() if (found := self._open(key)) is not None}
@@ -103,7 +104,7 @@ class Bank:
             for layer, writer in writers.items():
                 writer.finish({"layer": layer, "pool": pool, "precision": precision})
             if writers:
-                self._make_room({f"{missing[layer]}.npy" for layer in writers})
+                self._evict({f"{missing[layer]}.npy" for layer in writers})
         finally:
             for writer in writers.values():
                 writer.discard()
@@ -121,8 +122,10 @@ class Bank:
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[None]:
-        """Alone among processes that want the same features: the second finds them done. Some others wait too, so that there
-        are at most 256 lock files."""
+        """Lets one process at a time compute the features of `key`, so that a second one finds them finished.
+
+        Keys with the same first two digits share a lock, so that there are at most 256 lock files.
+        """
         if self.directory is None:
             yield
             return
@@ -157,17 +160,11 @@ class Bank:
         values, manifest = self.directory / f"{key}.npy", self.directory / f"{key}.json"
         try:
             expected = json.loads(manifest.read_bytes())["sha256"]
-            found = np.load(values, mmap_mode="c")  # copy on write, as torch knows no read-only memory
+            found = np.load(values, mmap_mode="c")  # copy on write, because torch does not support read-only memory
             whole = _sha256(found) == expected
             if whole:
                 os.utime(manifest)
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # not there, not whole, or just removed by another process
+        except (OSError, EOFError, ValueError, KeyError, TypeError):  # missing, damaged or just removed by a process
             return None
         if not whole:
             manifest.unlink(missing_ok=True)
@@ -175,8 +172,11 @@ class Bank:
             return None
         return torch.from_numpy(found)
 
-    def _make_room(self, new: set[str]) -> None:
-        """Other processes may be making room too, so any file may be gone."""
+    def _evict(self, new: set[str]) -> None:
+        """Removes the least recently used entries beyond `limit_bytes`, except `new`, and stale temporary files.
+
+        Other processes may do the same at the same time, so any file may already be gone.
+        """
         assert self.directory is not None
         entries = []
         for manifest in self.directory.glob("*.json"):
@@ -188,16 +188,16 @@ class Bank:
             if total > self.limit_bytes and file.name not in new:
                 total -= size
                 manifest.unlink(missing_ok=True)
-                file.unlink(missing_ok=True)  # whoever has it mapped keeps it
+                file.unlink(missing_ok=True)  # a process that has it mapped can still read it
         alone = [path for path in self.directory.glob("*.npy") if not path.with_suffix(".json").exists()]
-        for left in [*alone, *self.directory.glob("*partial-*")]:  # by a process that was killed
+        for left in [*alone, *self.directory.glob("*partial-*")]:  # left behind by a killed process
             with suppress(FileNotFoundError):
                 if left.stat().st_mtime < time.time() - STALE_S:
                     left.unlink()
 
 
 class _Writer:
-    """One entry on its way to the disk, under a name of its own until it is whole."""
+    """Writes one entry under a temporary name, which becomes its own when it is complete."""
 
     def __init__(self, directory: Path, key: str, n: int, values_ND: Tensor) -> None:
         self._file, self._manifest = directory / f"{key}.npy", directory / f"{key}.json"

@@ -1,4 +1,4 @@
-"""A frozen network made quick for forward passes, and the outputs of its layers.
+"""Prepares a frozen network for fast forward passes and computes the outputs of its layers.
 
 Legend: N images, C channels, H x W pixels, D outputs of a layer for one image.
 """
@@ -16,21 +16,23 @@ from evaluators.features.forward import activations
 from trainer.core.data import Dataset
 
 PENULTIMATE = "penultimate"
-"""The input of `fc`, after global pooling."""
+"""The name of the layer output that is the input of `fc`, after global pooling."""
 Precision = Literal["exact", "bf16"]
-"""`exact` is the network's own dtype; `bf16` is about twice as fast and rounds every layer to 8 bits (NOT equivalent)."""
+"""The arithmetic of the forward pass. `exact` uses the network's own dtype. `bf16` is about twice as fast but rounds
+every layer to 8 bits, which is NOT equivalent."""
 PIXELS = 256 * 64 * 64
-"""Of one forward pass: enough to be quick, few enough for 224 px to fit in memory."""
+"""The number of pixels in one forward pass: enough to be fast, few enough that 224 px images fit in memory."""
 
 
 def prepared(model: nn.Module, layers: Collection[str], precision: Precision) -> nn.Module:
-    """A copy of `model` in eval mode that computes the same outputs of `layers` with less work.
+    """Returns a copy of `model` in eval mode that computes the same outputs of `layers` with less work.
 
-    Each BatchNorm that follows a conv is folded into it (equal up to rounding), unless one of them is asked for; 32 and 16
-    bit networks are laid out channels_last. A network that cannot be traced is left unfolded.
+    Each BatchNorm that follows a conv is folded into it (equal up to rounding), unless `layers` contains one of the
+    two. Networks of 32 and 16 bits get the memory layout channels_last. A network that cannot be traced is left
+    unfolded.
     """
     network = copy.deepcopy(model).eval().requires_grad_(False)
-    for module in network.modules():  # the original's would be told of the copy's outputs
+    for module in network.modules():  # otherwise the original's hooks would receive the copy's outputs
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
     for conv, norm in _foldable(network):
@@ -48,9 +50,9 @@ def prepared(model: nn.Module, layers: Collection[str], precision: Precision) ->
 def outputs(
     network: nn.Module, dataset: Dataset, images_NCHW: Tensor, layers: Collection[str], pool: str, precision: Precision
 ) -> dict[str, Tensor]:
-    """Of each of `layers` its outputs `[N, D]` for uint8 images; float32 where the network is bf16.
+    """Returns the outputs `[N, D]` of each of `layers` for uint8 images. A bf16 network gives float32 outputs.
 
-    Raises ValueError for a layer the network lacks, and where an output is not finite.
+    Raises ValueError for a layer that the network lacks and if an output is not finite.
     """
     parameter = next(network.parameters())
     pieces: dict[str, list[Tensor]] = {layer: [] for layer in layers}
@@ -77,7 +79,7 @@ def outputs(
 
 @contextmanager
 def _input_of_fc(network: nn.Module) -> Iterator[list[Tensor]]:
-    """While open, each forward pass puts the input of `fc` into the list."""
+    """Yields a list that holds the input of `fc` after each forward pass."""
     kept: list[Tensor] = []
 
     def keep(_: nn.Module, arguments: tuple[Any, ...]) -> None:
@@ -91,10 +93,10 @@ def _input_of_fc(network: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _foldable(network: nn.Module) -> list[tuple[str, str]]:
-    """Names of each conv and the BatchNorm that alone reads it, where both are called once."""
+    """Returns the names of each conv and its BatchNorm, where the BatchNorm alone reads the conv and both run once."""
     try:
         nodes = list(fx.symbolic_trace(network).graph.nodes)
-    except Exception:  # what a tracer meets in foreign code is anything
+    except Exception:  # tracing foreign code may raise anything
         return []
     calls = [node.target for node in nodes if node.op == "call_module"]
 

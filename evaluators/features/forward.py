@@ -1,7 +1,7 @@
-"""Forward passes of a frozen network in batches: logits and the outputs of named layers.
+"""Forward passes of a frozen network in batches, which give its logits and the outputs of named layers.
 
-Legend: N images, C channels or classes, H x W pixels. Everything is in eval mode, in the dtype and on
-the device of the model's parameters, without gradients.
+All passes are in eval mode, without gradients, in the dtype and on the device of the model's parameters.
+Legend: N images, C channels or classes, H x W pixels.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,8 +17,10 @@ BATCH = 256
 
 
 def logits(model: nn.Module, images_NCHW: Tensor, dataset: Dataset) -> Tensor:
-    """`[N, C]`, the output of `model`, for uint8 images normalised as `dataset` says. Raises ValueError where
-    one is not finite, as after a diverged training."""
+    """Returns the logits `[N, C]` of `model` for uint8 images, which are normalised as `dataset` defines.
+
+    Raises ValueError if a logit is not finite, as after a diverged training.
+    """
     logits_NC = torch.cat(list(forward(model, images_NCHW, dataset)))
     if not torch.isfinite(logits_NC).all():
         raise ValueError("the network's logits are not all finite, its training diverged: evaluate an earlier one")
@@ -26,11 +28,11 @@ def logits(model: nn.Module, images_NCHW: Tensor, dataset: Dataset) -> Tensor:
 
 
 def forward(model: nn.Module, images_NCHW: Tensor, dataset: Dataset) -> Iterator[Tensor]:
-    """The logits `[batch, C]` of one batch of images after another."""
+    """Yields the logits `[batch, C]` of one batch of uint8 images after another."""
     parameter = next(model.parameters())
     model.eval()
     for batch_NCHW in torch.split(images_NCHW, BATCH):
-        # not around the yield: the consumer of a generator would inherit the mode
+        # no_grad must not enclose the yield, because the consumer of the generator would inherit it
         with torch.no_grad():
             out_NC = model(dataset.floats(batch_NCHW.to(parameter.device), parameter.dtype))
         yield out_NC
@@ -38,9 +40,9 @@ def forward(model: nn.Module, images_NCHW: Tensor, dataset: Dataset) -> Iterator
 
 @contextmanager
 def activations(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """While open, each forward pass of `model` puts the outputs of its submodules `layers` into the dict it yields.
+    """Yields a dict into which each forward pass of `model` puts the outputs of its submodules `layers`.
 
-    Raises ValueError for a layer the model does not have.
+    Raises ValueError for a layer that the model does not have.
     """
     modules = dict(model.named_modules())
     outputs: dict[str, Tensor] = {}
@@ -59,6 +61,6 @@ def activations(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, T
 
 def _keeping(outputs: dict[str, Tensor], layer: str) -> Any:
     def keep(_module: nn.Module, _arguments: tuple[Any, ...], output: Tensor) -> None:
-        outputs[layer] = output.detach().clone()  # the layer after it may be a ReLU that works in place
+        outputs[layer] = output.detach().clone()  # the next layer may be an in-place ReLU
 
     return keep

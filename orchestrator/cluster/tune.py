@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from ray import tune
 
 from evaluators import AnyEvaluator, EvaluatorSpec
+from evaluators import evaluate as evaluation
 from evaluators.base import Context
-from evaluators.evaluate import judge
 from evaluators.features.bank import Bank
 from orchestrator.checkpoints.folders import Folders
 from orchestrator.cluster.payloads import Job
@@ -95,7 +95,7 @@ def evaluate_job(
     model_spec: models.AnyModel = TypeAdapter(models.ModelSpec).validate_python(job.model)
     model = models.skeleton(model_spec, len(source.class_names())).to_empty(device="cpu")
     checkpoint.load_weights(Path(job.checkpoint), model)
-    found = judge(evaluator, model.to(device).eval(), source, target, Context(bank))
+    found = evaluation.evaluate(evaluator, model.to(device).eval(), source, target, Context(bank))
     found["details"]["seconds"] = round(clock() - began, 3)
     return found
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from evaluators.accuracy import Accuracy
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, Score
-from evaluators.evaluate import judge
+from evaluators.evaluate import evaluate
 from evaluators.features.bank import Bank
 from evaluators.linear_probe import LinearProbe
 from trainer.core.data import AnyData, Dataset, named
@@ -46,7 +46,7 @@ def pixels(spec: AnyData) -> str:
 
 def test_a_record_says_what_its_scores_mean(network: nn.Module) -> None:
     digits, edges = named("digits"), named("digits-edges")
-    record = judge(Told(bn_mode="train"), network.train(), digits, edges)
+    record = evaluate(Told(bn_mode="train"), network.train(), digits, edges)
     assert record == {
         "scores": {"acc": {"value": 0.5, "n": 4, "low": 0.25, "high": None}},
         "curves": {"same": [0.0, None]},
@@ -62,28 +62,28 @@ def test_a_record_says_what_its_scores_mean(network: nn.Module) -> None:
         },
     }
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert judge(Told(), network, digits, digits)["curves"]["same"] == [1.0, None]
+    assert evaluate(Told(), network, digits, digits)["curves"]["same"] == [1.0, None]
 
 
 def test_labels_are_part_of_what_names_the_data(network: nn.Module) -> None:
     clean, wrong = (DigitsNoisy(name="digits-noisy", train_per_class=2, label_noise=noise) for noise in (0.0, 0.5))
-    clean_text, wrong_text = (judge(Told(), network, spec, spec)["details"]["source"] for spec in (clean, wrong))
+    clean_text, wrong_text = (evaluate(Told(), network, spec, spec)["details"]["source"] for spec in (clean, wrong))
     assert clean_text == f"digits-noisy#{pixels(clean)}"
     assert wrong_text == f"digits-noisy#{pixels(wrong)}"
     assert clean_text != wrong_text
 
 
 def test_scores_are_those_of_the_evaluator(network: nn.Module, digits: Dataset) -> None:
-    found = judge(Accuracy(), network, named("digits"), named("digits"))
+    found = evaluate(Accuracy(), network, named("digits"), named("digits"))
     assert found["scores"] == Accuracy().run(network, digits, digits).model_dump(mode="json")["scores"]
     assert found["details"]["settings"] == Accuracy().model_dump(mode="json", exclude={"name"})
 
 
 def test_targets_are_no_setting_and_the_bank_is_used(network: nn.Module, tmp_path: Path) -> None:
     probe = LinearProbe(targets=("digits-edges",), epochs=1, train_per_class=2)
-    first = judge(probe, network, named("digits"), named("digits-edges"), Context(Bank(tmp_path)))
+    first = evaluate(probe, network, named("digits"), named("digits-edges"), Context(Bank(tmp_path)))
     assert "targets" not in first["details"]["settings"]
     assert first["details"]["settings"]["epochs"] == 1
     assert len(list(tmp_path.glob("*.npy"))) == 2
-    again = judge(probe, network, named("digits"), named("digits-edges"), Context(Bank(tmp_path)))
+    again = evaluate(probe, network, named("digits"), named("digits-edges"), Context(Bank(tmp_path)))
     assert again["scores"] == first["scores"]

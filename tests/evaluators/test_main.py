@@ -12,7 +12,7 @@ from torch import Tensor
 
 from evaluators.__main__ import main
 from evaluators.accuracy import Accuracy
-from evaluators.evaluate import judge
+from evaluators.evaluate import evaluate
 from evaluators.linear_probe import LinearProbe
 from trainer.core import checkpoint as checkpoints
 from trainer.core.data import named
@@ -58,7 +58,7 @@ def test_the_record_is_that_of_the_judge_with_what_was_judged(
         "model": {"name": "resnet-digits", "width": 1},
         "classes": 10,
         "weights_sha256": checkpoints.weights_digest(weights()),
-        **judge(spec, model, named("digits"), named("digits-edges")),
+        **evaluate(spec, model, named("digits"), named("digits-edges")),
     }
     assert record["details"]["source"].startswith("digits#")
     assert record["details"]["target"].startswith("digits-edges#")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluators.evaluate import judge
+from evaluators.evaluate import evaluate
 from evaluators.features.bank import Bank
 from evaluators.linear_probe import LinearProbe
 from orchestrator.cluster.payloads import Job
@@ -32,7 +32,7 @@ def job(tmp_path: Path) -> Job:
 
 def test_a_trial_gives_the_record_of_its_evaluation(job: Job, tmp_path: Path) -> None:
     model = models.build(MODEL, classes=10, seed=5)
-    expected = judge(PROBE, model, DigitsNoisy(train_per_class=2), named("digits-0-4"))
+    expected = evaluate(PROBE, model, DigitsNoisy(train_per_class=2), named("digits-0-4"))
     expected["details"]["seconds"] = 2.5
     for kept in (Bank(), Bank(tmp_path / "features"), Bank(tmp_path / "features")):
         assert evaluate_job(job, kept, CPU, iter((10.0, 12.5)).__next__) == expected
