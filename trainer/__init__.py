@@ -1,1 +1,1 @@
-"""Training by forgetting and relearning, on torch alone: `python -m trainer SPEC.json`."""
+"""Trains networks by forgetting and relearning, with torch alone: `python -m trainer SPEC.json`."""

@@ -108,7 +108,7 @@ def _slim(given: list[str]) -> None:
     thin = masks.slim(state.model, share)
     torch.save(thin.state_dict(), options.out)
     batches = DataBatches(dataset, one.train.batch_size)
-    split: SplitName = "test" if batches.judges else "train"
+    split: SplitName = "test" if batches.has_test else "train"
     _print(
         {
             "parameters": {"dense": _count(state.model), "slim": _count(thin)},

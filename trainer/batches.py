@@ -1,6 +1,6 @@
-"""What an epoch trains on: batches of a data set in an order of their own, augmented, or given ones, one after another.
+"""The batches of an epoch: shuffled and augmented ones of a data set, or fixed ones in their order.
 
-Shapes: B batch, C channels, H and W pixels.
+Shapes: B batch, C channels or classes, H and W pixels, N images of a split.
 """
 
 from collections.abc import Iterator
@@ -19,27 +19,31 @@ SplitName = Literal["train", "test"]
 
 
 class Batches(Protocol):
-    """A source of training steps that can also judge a network on what it holds."""
+    """A source of training batches that can also evaluate a network on its splits."""
 
     samples: int
-    """Of one epoch, over all workers."""
+    """The number of images in one epoch, over all workers."""
     classes: int
-    judges: bool
-    """Whether there is a test split."""
+    has_test: bool
+    """Whether there is a test split to evaluate on."""
 
     def epoch(self, seed: int, generation: int, epoch: int, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """This worker's images `[B, C, H, W]` and labels `[B]` of every step, and how many the global batch holds."""
+        """Yields for every step this worker's images `[B, C, H, W]` and labels `[B]`, and the size of the global
+        batch."""
 
     def evaluate(self, model: nn.Module, split: SplitName) -> tuple[float, float]:
-        """Top-1 accuracy (0..1) and mean cross-entropy without smoothing, in eval mode; leaves the model in train mode."""
+        """Returns top-1 accuracy (0..1) and mean cross-entropy without smoothing, in nats.
+
+        The model is evaluated in eval mode and left in train mode.
+        """
 
 
 class DataBatches:
-    """Shuffled, augmented batches; order and augmentation depend on seed, generation and epoch alone."""
+    """Shuffled and augmented batches. Order and augmentation depend only on seed, generation and epoch."""
 
     def __init__(self, dataset: Dataset, batch_size: int, workers: Workers | None = None) -> None:
         self._dataset, self._batch_size, self._workers = dataset, batch_size, workers or Workers.here()
-        self.samples, self.classes, self.judges = len(dataset.train), len(dataset.classes), len(dataset.test) > 0
+        self.samples, self.classes, self.has_test = len(dataset.train), len(dataset.classes), len(dataset.test) > 0
 
     def epoch(self, seed: int, generation: int, epoch: int, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor, int]]:
         train, device = self._dataset.train, self._dataset.train.labels_N.device
@@ -60,27 +64,27 @@ class DataBatches:
             (self._dataset.floats(chosen.images_NCHW[rows_B], dtype), chosen.labels_N[rows_B])
             for rows_B in torch.split(rows_N, 512)
         )
-        return judge(model, batches, self._workers)
+        return evaluate(model, batches, self._workers)
 
 
 class FixedBatches:
-    """The same batches in the same order every epoch, as they are; there is no test split, so both are these."""
+    """Given batches in the same order every epoch, without augmentation. They serve as both splits."""
 
     def __init__(self, batches: list[tuple[Tensor, Tensor]], classes: int) -> None:
         self._batches = batches
-        self.samples, self.classes, self.judges = sum(len(labels_B) for _, labels_B in batches), classes, True
+        self.samples, self.classes, self.has_test = sum(len(labels_B) for _, labels_B in batches), classes, True
 
     def epoch(self, seed: int, generation: int, epoch: int, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor, int]]:
         for images_BCHW, labels_B in self._batches:
             yield images_BCHW.to(dtype), labels_B, len(labels_B)
 
     def evaluate(self, model: nn.Module, split: SplitName) -> tuple[float, float]:
-        return judge(model, iter(self._batches), Workers())
+        return evaluate(model, iter(self._batches), Workers())
 
 
 @torch.no_grad()
-def judge(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], workers: Workers) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy over all workers' batches."""
+def evaluate(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], workers: Workers) -> tuple[float, float]:
+    """Returns top-1 accuracy (0..1) and mean cross-entropy over the batches of all workers."""
     model.eval()
     parameter = next(model.parameters())
     totals = torch.zeros(3, dtype=torch.float64, device=parameter.device)

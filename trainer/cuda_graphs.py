@@ -1,8 +1,8 @@
-"""Steps of a generation that a CUDA graph replays, since a small batch waits for its kernels to be launched, not to run.
+"""Replays the training steps of a generation from a CUDA graph.
 
-Everything a step reads or writes stays where it is in memory: the batch, the rates, the momentum and the sums over the epoch.
-Learning rate (with its sign) and weight decay are tensors on the device, so ascent and descent replay the same graph.
-
+With small batches, launching the kernels takes longer than running them. Everything that a step reads or writes keeps
+its place in memory: the batch, the rates, the momentum and the sums over the epoch. Learning rate (with its sign) and
+weight decay are tensors on the device, so ascent and descent replay the same graph.
 Shapes: B batch, C classes, H and W pixels.
 """
 
@@ -21,11 +21,14 @@ from trainer.methods.base import Method
 from trainer.spec import TrainSpec
 
 _WARM_UP = 3
-"""Steps before the capture, in which libraries choose and allocate what a capture must not."""
+"""The number of steps before the capture, in which libraries select algorithms and allocate memory."""
 
 
 def graphable(method: Method, generation: int) -> bool:
-    """Whether every step of `generation` is the same forward, backward and update: no hook, no exchange between workers."""
+    """Returns whether every step of `generation` is the same forward pass, backward pass and update.
+
+    That excludes hooks around steps and exchange between workers.
+    """
     if Workers.here().count > 1:
         return False
     kind = type(method)
@@ -34,23 +37,29 @@ def graphable(method: Method, generation: int) -> bool:
 
 
 class GraphedSteps:
-    """Updates as torch.optim.SGD: v = mu v + g + wd p; p -= lr v. On a CPU the same steps run without a graph.
+    """Training steps with the update of torch.optim.SGD: v = mu v + g + wd p; p -= lr v.
 
-    An optimizer is asked for its rates at the start of every epoch, and its momentum buffers become those of the graph. The
-    graph is captured again when the moving parameters change, as they do where a phase freezes some.
+    At the start of every epoch, the rates are read from an optimizer, whose momentum buffers become those of the graph.
+    The graph is captured again when the set of trained parameters changes, as it does if a phase freezes some. On a CPU
+    the same steps run without a graph.
     """
 
     def __init__(self, spec: TrainSpec, state: TrainState) -> None:
         self._train, self._method, self._state = spec.train, spec.method, state
         self._cross_entropy = partial(functional.cross_entropy, label_smoothing=spec.train.label_smoothing)
-        self._totals = torch.zeros(2, dtype=torch.float64, device=state.device)  # sum of the losses, right answers
-        self._groups: dict[str, list[Tensor]] = {}  # the parameters that move, by group, as the next two
+        self._totals = torch.zeros(
+            2, dtype=torch.float64, device=state.device
+        )  # sum of the losses, correct predictions
+        self._groups: dict[str, list[Tensor]] = {}  # the trained parameters; all three dicts are by group
         self._momentum: dict[str, list[Tensor]] = {}
         self._rates: dict[str, Tensor] = {}  # lr and weight decay
         self._replay: Callable[[], object] | None = None
 
     def begin_epoch(self, optimizer: torch.optim.SGD) -> Tensor:
-        """Takes over the optimizer's rates and momentum; returns the epoch's sums, which start from zero."""
+        """Takes over the optimizer's rates and momentum.
+
+        Returns the epoch's sum of losses and number of correct predictions `[2]`, which start from zero.
+        """
         groups = {group["name"]: group["params"] for group in optimizer.param_groups}
         if groups.keys() != self._groups.keys():
             self._groups, self._replay = groups, None
@@ -66,7 +75,11 @@ class GraphedSteps:
         return self._totals.zero_()
 
     def step(self, images_BCHW: Tensor, labels_B: Tensor) -> None:
-        """One step; the first batch after a change is captured, and one of another size (the last) runs without the graph."""
+        """Trains one step.
+
+        The first batch after a change of parameters is captured. A batch of another size, such as the last one, runs
+        without the graph.
+        """
         if self._replay is None:
             self._images_BCHW = images_BCHW.clone(memory_format=memory_format(self._state.model))
             self._labels_B = labels_B.clone()
@@ -82,7 +95,7 @@ class GraphedSteps:
         for parameter in self._state.model.parameters():
             parameter.grad = None
         bf16 = self._train.precision == "bf16"
-        # the cache would hold casts of the weights across the capture, made before they change
+        # autocast's cache would keep casts of the weights that were made before the weights change
         with torch.autocast(self._state.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
             loss, logits_BC = self._method.loss(self._state, images_BCHW, labels_B, self._cross_entropy)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -93,14 +106,14 @@ class GraphedSteps:
             self._totals[1] += (logits_BC.argmax(1) == labels_B).sum()
 
     def _capture(self, step: Callable[[], None]) -> Callable[[], object]:
-        """What replays `step`. Its warm-up leaves no trace; a capture computes nothing."""
+        """Captures `step` and returns a function that replays it. The effects of the warm-up are undone."""
         model = self._state.model
         written = [*model.parameters(), *model.buffers(), *chain(*self._momentum.values()), self._totals]
         kept = [tensor.detach().clone() for tensor in written]
         if self._state.device.type == "cuda":
             replay = _graph_of(step)
         else:
-            step()  # changes what a warm-up changes, so that a CPU can show that it is undone
+            step()  # changes what a warm-up changes, so that tests on a CPU can check that it is undone
             replay = step
         with torch.no_grad():
             for tensor, before in zip(written, kept, strict=True):
@@ -109,7 +122,7 @@ class GraphedSteps:
 
 
 def _graph_of(step: Callable[[], None]) -> Callable[[], object]:
-    """The replay of `step`, captured after a warm-up on a stream of its own, as torch.cuda.graph asks."""
+    """Captures `step` after a warm-up on a side stream, as torch.cuda.graph requires; returns its replay function."""
     stream = _warm_up_stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -124,13 +137,16 @@ def _graph_of(step: Callable[[], None]) -> Callable[[], object]:
 
 @cache
 def _warm_up_stream(device: int) -> torch.cuda.Stream:
-    """One for all captures: cuBLAS keeps 65 MiB for every stream that it has seen."""
+    """Returns the stream that all captures share, because cuBLAS keeps 65 MiB for every stream."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
 def descend(weights: list[Tensor], momentum: list[Tensor], rates_2: Tensor, mu: float) -> None:
-    """torch.optim.SGD's update in place, from the weights' gradients. `rates_2` is lr and weight decay, of any sign."""
+    """Applies the update of torch.optim.SGD in place, with momentum `mu`.
+
+    `rates_2` holds the learning rate and the weight decay, which may be negative.
+    """
     lr, weight_decay = rates_2
     gradients = torch._foreach_mul(weights, weight_decay)
     torch._foreach_add_(gradients, [weight.grad for weight in weights if weight.grad is not None])

@@ -42,7 +42,7 @@ class Probe:
             if ends_generation:
                 self._state.monitors["train_accuracy"] = row.metrics["train/accuracy_eval"] = accuracy
             row.metrics |= weight_norms(self._spec, self._state)
-        if self._batches.judges and (done % train.evaluate_every == 0 or ends_generation):
+        if self._batches.has_test and (done % train.evaluate_every == 0 or ends_generation):
             row.metrics["test/accuracy"], row.metrics["test/loss"] = self._batches.evaluate(self._state.model, "test")
 
     def _train_accuracy(self) -> float:

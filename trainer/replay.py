@@ -1,4 +1,5 @@
-"""Replaying a method step by step over given weights and batches, to hold this trainer against another (docs/replay.md)."""
+"""Replays a method step by step over given weights and batches, to compare this trainer with another
+(docs/replay.md)."""
 
 import copy
 from collections.abc import Iterator
@@ -21,10 +22,10 @@ from trainer.spec import TrainSpec
 def replay(
     spec: TrainSpec, weights: dict[str, Tensor], batches: list[tuple[Tensor, Tensor]], out: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Trains `spec` from `weights` over `batches`, in their order, every epoch anew; yields one row per step.
+    """Trains `spec` from `weights` over `batches` in their order, the same in every epoch; yields one row per step.
 
-    With `out`, the network is saved there at the start of every generation (after forgetting) and at its end, as state dicts.
-    Raises ValueError where weights or batches do not fit the model, and Diverged.
+    With `out`, the state dict of the network is saved there at the start of every generation (after forgetting) and at
+    its end. Raises ValueError if weights or batches do not fit the model, and Diverged.
     """
     classes = _classes(spec, weights)
     state = loop.start(spec, classes, torch.device("cpu"))
@@ -58,9 +59,10 @@ def replay(
 
 
 def read_batches(path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Batches from a torch file: a list of (images, labels) pairs or of dicts, or one dict of stacked tensors.
+    """Reads batches from a torch file: a list of (images, labels) pairs or of dicts, or one dict of stacked tensors.
 
-    Images are `[B, C, H, W]` floats, taken as they are, or uint8, normalised as the data set is. Raises ValueError.
+    Images `[B, C, H, W]` are floats, which are used as they are, or uint8, which `replay` normalises as the data set
+    is. Raises ValueError.
     """
     content = read(path)
     try:
@@ -69,7 +71,8 @@ def read_batches(path: Path) -> list[tuple[Tensor, Tensor]]:
         pairs = ((each["images"], each["labels"]) if isinstance(each, dict) else each for each in content)
         batches = [(torch.as_tensor(images), torch.as_tensor(labels)) for images, labels in pairs]
     except (KeyError, TypeError, ValueError) as error:
-        forms = "a list of (images, labels) pairs, a list of dicts with images and labels, or one such dict of stacked tensors"
+        forms = "a list of (images, labels) pairs, a list of dicts with images and labels,"
+        forms += " or one such dict of stacked tensors"
         raise ValueError(f"{path} holds no batches: write {forms} ({type(error).__name__}: {error})") from error
     for index, (images, labels) in enumerate(batches):
         if images.ndim != 4 or labels.shape != images.shape[:1] or not len(labels):
@@ -81,10 +84,10 @@ def read_batches(path: Path) -> list[tuple[Tensor, Tensor]]:
 
 
 def read(path: Path) -> Any:
-    """What torch.save wrote to `path`, without running any code of it. Raises ValueError."""
+    """Reads what torch.save wrote to `path` without running code from it. Raises ValueError."""
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch.load raises half a dozen kinds for a file that is not its own
+    except Exception as error:  # torch.load raises many types of errors for foreign files
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 

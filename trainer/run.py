@@ -1,6 +1,7 @@
-"""One spec in this process, with its checkpoints on disk: `OUT/g0003` for a finished generation, `OUT/progress` in between.
+"""Trains one spec in this process and keeps checkpoints on disk.
 
-Killed anywhere and started again, it goes on from the furthest checkpoint that is whole and ends with the same bits.
+`OUT/g0003` is a finished generation, and `OUT/progress` holds checkpoints of an unfinished one. A run that is killed
+and started again continues from the furthest complete checkpoint and ends with the same bits.
 """
 
 import hashlib
@@ -20,11 +21,12 @@ from trainer.core.state import EpochRow, TrainState
 from trainer.spec import TrainSpec
 
 KEPT = 2
-"""Checkpoints of an unfinished generation that are kept: the newest, and the one before should it be damaged."""
+"""The number of checkpoints of an unfinished generation that are kept: the newest, and another in case it is
+damaged."""
 
 
 class Progress:
-    """The checkpoints of an unfinished generation, in a folder of their own; one is due every `every_s` seconds."""
+    """The checkpoints of an unfinished generation, in their own folder. One is due every `every_s` seconds."""
 
     def __init__(
         self, folder: Path, every_s: float, disk: Disk = DISK, clock: Callable[[], float] = time.monotonic
@@ -33,11 +35,11 @@ class Progress:
         self._saved_at = clock()
 
     def checkpoints(self) -> list[Path]:
-        """Oldest first."""
+        """Returns the folders of the checkpoints, the oldest first."""
         return sorted(self.folder.glob("g[0-9][0-9][0-9][0-9]-e[0-9][0-9][0-9][0-9][0-9][0-9]"))
 
     def epoch_done(self, state: TrainState, key: str, now: Fingerprint) -> None:
-        """Saves the state if it is time, and removes what is older than the newest few."""
+        """Saves the state if a checkpoint is due, and removes all but the newest KEPT."""
         if self._clock() - self._saved_at < self._every_s:
             return
         name = f"g{state.generation:04}-e{state.epoch:06}"
@@ -47,7 +49,7 @@ class Progress:
         self._saved_at = self._clock()
 
     def generation_done(self) -> None:
-        """The generation has a checkpoint of its own now."""
+        """Removes the checkpoints, because the finished generation has its own checkpoint now."""
         self._disk.remove(self.folder)
 
 
@@ -59,10 +61,11 @@ def run(
     every_s: float = 30.0,
     disk: Disk = DISK,
 ) -> Iterator[EpochRow]:
-    """Trains `spec`, or what is left of it in `out`, yielding each epoch's row after it is on disk.
+    """Trains `spec`, or continues it from the checkpoints in `out`; yields each epoch's row after it is on disk.
 
-    `fork` is the checkpoint of a finished generation, made under any method: this spec's method goes on from there.
-    Raises Diverged, BadCheckpoint where `fork` is not whole, and ValueError where `out` or `fork` does not fit the spec.
+    `fork` is the checkpoint of a finished generation of any method, from which the method of this spec continues. A
+    checkpoint is written at most every `every_s` seconds within a generation. Raises Diverged, BadCheckpoint if `fork`
+    is damaged, and ValueError if `out` or `fork` does not fit the spec.
     """
     dataset = spec.data.load().to(device)
     state = loop.start(spec, len(dataset.classes), device)
@@ -91,7 +94,10 @@ def run(
 
 
 def identity(spec: TrainSpec) -> str:
-    """sha256 of what shapes a run; more generations of the same are the same run."""
+    """Returns the sha256 of the settings that shape a run.
+
+    The number of generations does not count unless the schedule depends on it.
+    """
     content = spec.model_dump(mode="json")
     content["train"].pop("recipe")
     if spec.train.schedule.scope == "generation":
@@ -100,7 +106,7 @@ def identity(spec: TrainSpec) -> str:
 
 
 def _fork(spec: TrainSpec, state: TrainState, fork: Path) -> None:
-    """Puts `state` at the start of the generation after the one in `fork`."""
+    """Moves `state` to the start of the generation that follows the one in `fork`."""
     try:
         checkpoint.load(fork, state)
     except RuntimeError as error:

@@ -1,4 +1,7 @@
-"""What one training run is: data, model, recipe, method and seed. Everything that can change a weight is here."""
+"""The spec of one training run: data, model, recipe, method and seed.
+
+It contains everything that can change a weight.
+"""
 
 import json
 from typing import Any, Literal
@@ -14,7 +17,10 @@ Recipe = Literal["paper", "official-code"]
 
 
 class TrainSettings(BaseModel):
-    """The training recipe (SEAL paper section 4.1): SGD with momentum, smoothed cross-entropy, a schedule per generation."""
+    """The training recipe (SEAL paper section 4.1).
+
+    It is SGD with momentum on smoothed cross-entropy, with a schedule per generation.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -31,27 +37,30 @@ class TrainSettings(BaseModel):
     schedule: Schedule = Field(Schedule(), description="how the learning rate moves within its scope")
     precision: Literal["fp32", "tf32", "bf16", "fp64"] = Field(
         "fp32",
-        description="of the arithmetic; bf16 and tf32 deviate from the paper's fp32 (weights stay fp32), fp64 is for proofs",
+        description="of the arithmetic; bf16 and tf32 deviate from the paper's fp32 (weights stay fp32), "
+        "fp64 is for proofs",
     )
     reset_momentum_at: tuple[Literal["generation", "switch"], ...] = Field(
         ("generation", "switch"),
         max_length=2,
-        description="where momentum starts from zero: a generation, the switch between two phases of one (released code: both)",
+        description="where momentum starts from zero: a generation, the switch between two phases of one "
+        "(released code: both)",
     )
     batch_norm: Literal["synced", "per-worker"] = Field(
         "synced",
-        description="of several workers: statistics over the whole batch, as one worker has them, or over each worker's share",
+        description="of several workers: statistics over the whole batch, as one worker has them, "
+        "or over each worker's share",
     )
     evaluate_every: int = Field(1, ge=1, description="test accuracy every so many epochs, and after the last one")
 
     def problems(self) -> list[tuple[str, str]]:
-        """Values that are each in range but contradict each other: (field, message) pairs."""
+        """Returns (field, message) pairs for values that are in range but contradict each other."""
         scope = self.epochs * (self.generations if self.schedule.scope == "run" else 1)
         return [(f"schedule/{field}", message) for field, message in self.schedule.problems(scope)]
 
 
 class TrainSpec(BaseModel):
-    """One arm with one seed, as `python -m trainer` takes it."""
+    """One arm with one seed, in the form that `python -m trainer` reads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -62,7 +71,7 @@ class TrainSpec(BaseModel):
     seed: int = Field(0, ge=0, le=2**31, description="of initialisation, data order, augmentation and forgetting")
 
     def problems(self) -> list[tuple[str, str]]:
-        """All contradictions between the parts: (path, message) pairs."""
+        """Returns (path, message) pairs for all contradictions between the parts."""
         parameters = [name for name, _ in skeleton(self.model, classes=2).named_parameters()]
         found = [(f"train/{field}", message) for field, message in self.train.problems()]
         return found + [
@@ -71,16 +80,16 @@ class TrainSpec(BaseModel):
 
 
 OFFICIAL_CODE: dict[str, Any] = {"lr": 0.1, "schedule": {"warmup_epochs": 20}}
-"""What the released code has where the paper says otherwise or nothing (protocols section 6, rows 1 and 2)."""
+"""The settings of the released code where the paper differs or is silent (protocols section 6, rows 1 and 2)."""
 
 
 def with_recipe(train: dict[str, Any]) -> dict[str, Any]:
-    """The raw train settings with the recipe's values wherever none was given."""
+    """Returns the raw train settings, completed by the values of the recipe."""
     return _filled(train, OFFICIAL_CODE) if train.get("recipe") == "official-code" else train
 
 
 def method_with_recipe(method: dict[str, Any], recipe: object, model: object) -> dict[str, Any]:
-    """The raw method settings with the recipe's values wherever none was given, and the threshold that the model needs."""
+    """Returns the raw method settings, completed by the values of the recipe and the model's layer threshold."""
     kind = METHODS.get(str(method.get("name")))
     if kind is None:
         return method
@@ -91,7 +100,7 @@ def method_with_recipe(method: dict[str, Any], recipe: object, model: object) ->
 
 
 def parse(text: str | bytes) -> TrainSpec:
-    """A TrainSpec from JSON. Raises ValueError (pydantic's, or one that lists the contradictions)."""
+    """Parses a TrainSpec from JSON. Raises ValueError: pydantic's, or one that lists the contradictions."""
     raw = json.loads(text)
     if isinstance(raw, dict) and isinstance(train := raw.get("train", {}), dict):
         raw["train"] = with_recipe(train)

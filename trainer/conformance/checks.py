@@ -1,6 +1,6 @@
-"""Whether a method keeps what every method promises, tried on a tiny net: what an installed package's must pass before it runs.
+"""Checks on a tiny network that a method keeps the contract that the training loop relies on.
 
-It needs torch and pydantic alone. `loop.py` trusts a method; what it trusts is asked here, question by question.
+A method of an installed package must pass before it may run. The checks need only torch and pydantic.
 """
 
 import json
@@ -27,12 +27,12 @@ from trainer.spec import TrainSpec
 GENERATIONS, EPOCHS, SEED = 3, 3, 7
 CPU = torch.device("cpu")
 FALL = 0.95
-"""A loss that never gets below this share of its first epoch's did not fall; that of frozen weights varies by 2 %."""
+"""The loss must fall below this share of its first epoch's value. With frozen weights it varies by 2 %."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One question's answer; `detail` says what was seen, or what is wrong and what to do about it."""
+    """The result of one check. `detail` says what was observed, or what is wrong and what to do about it."""
 
     name: str
     passed: bool
@@ -40,7 +40,10 @@ class Finding:
 
 
 def check_method(kind: type[Method]) -> list[Finding]:
-    """What was found, in the order asked; where a promise is broken, those that build on it are not asked."""
+    """Runs all checks on the method class `kind` and returns their findings in order.
+
+    If one of the first three fails, the checks that build on it are left out.
+    """
     threads = torch.get_num_threads()
     pin_threads(1)
     try:
@@ -51,12 +54,12 @@ def check_method(kind: type[Method]) -> list[Finding]:
 
 
 def _findings(bench: "_Bench") -> Iterator[Finding]:
-    for name, question in (("settings", _settings), ("phases", _phases), ("trains", _trains)):
-        finding = _asked(name, question, bench)
+    for name, check in (("settings", _settings), ("phases", _phases), ("trains", _trains)):
+        finding = _checked(name, check, bench)
         yield finding
         if not finding.passed:
             return
-    for name, question in (
+    for name, check in (
         ("deterministic", _deterministic),
         ("resumes", _resumes),
         ("shares", _shares),
@@ -64,12 +67,12 @@ def _findings(bench: "_Bench") -> Iterator[Finding]:
         ("twins", _twins),
         ("isolated", _isolated),
     ):
-        yield _asked(name, question, bench)
+        yield _checked(name, check, bench)
 
 
-def _asked(name: str, question: Callable[["_Bench"], str], bench: "_Bench") -> Finding:
+def _checked(name: str, check: Callable[["_Bench"], str], bench: "_Bench") -> Finding:
     try:
-        return Finding(name, True, question(bench))
+        return Finding(name, True, check(bench))
     except (Broken, loop.Diverged) as error:
         return Finding(name, False, str(error))
     except Exception as error:  # a method may raise anything; its author needs to see where
@@ -78,7 +81,10 @@ def _asked(name: str, question: Callable[["_Bench"], str], bench: "_Bench") -> F
 
 
 class _Bench:
-    """Trains the method under check, which no spec knows yet, on 80 digits; `reference` is its run with default settings."""
+    """Trains the method under check on 80 digits. `reference` is its run with default settings.
+
+    The method need not be known to any spec.
+    """
 
     def __init__(self, kind: type[Method], folder: Path) -> None:
         self.kind, self.folder = kind, folder
@@ -96,17 +102,18 @@ class _Bench:
         self.name: str = kind.model_fields["name"].default
         self.reference: list[_Epoch] = []
         self.outside: tuple[Bits, Bits] = {}, {}
-        """Of everything but the state, before and after the reference run."""
+        """The digests of everything but the state, before and after the reference run."""
         self._weights: dict[str, Bits] = {}
 
     def method(self, settings: dict[str, Any] | None = None) -> Method:
-        """A method that has seen nothing yet, the one under check where `settings` name no other."""
+        """Returns a new instance of the method under check, or of the method that `settings` names."""
         settings = {"name": self.name} | (settings or {})
         kind = self.kind if settings["name"] == self.name else METHODS[settings["name"]]
         return kind.model_validate_json(json.dumps(settings))
 
     def start(self, method: Method, seed: int = SEED, after: "_Epoch | None" = None) -> tuple[TrainSpec, TrainState]:
-        """The state before the first epoch, or as it was saved after another."""
+        """Returns the spec and the state before the first epoch, or the state that was saved after the epoch
+        `after`."""
         spec = self._spec.model_copy(update={"method": method, "seed": seed})
         state = loop.start(spec, len(self._dataset.classes), CPU)
         if after is not None:
@@ -114,11 +121,11 @@ class _Bench:
         return spec, state
 
     def train(self, spec: TrainSpec, state: TrainState, epochs: int | None = None) -> Iterator[EpochRow]:
-        """So many epochs on, or all that are left."""
+        """Trains `epochs` epochs, or all that are left, and yields their rows."""
         return islice(loop.train(spec, state, DataBatches(self._dataset, spec.train.batch_size)), epochs)
 
     def epochs(self, method: Method, seed: int = SEED) -> "Iterator[_Epoch]":
-        """A whole run. The first is the reference, whose state is saved after every epoch."""
+        """Trains a whole run and yields its epochs. The first such run saves its state after every epoch."""
         spec, state = self.start(method, seed)
         known = {field.name for field in fields(TrainState)}
         for number, row in enumerate(self.train(spec, state)):
@@ -128,7 +135,7 @@ class _Bench:
             yield _Epoch(row, bits_of(state), folder, vars(state).keys() - known)
 
     def weights_after(self, settings: dict[str, Any]) -> Bits:
-        """The weights at the end of a whole run; equal settings are trained once."""
+        """Returns the digests of the weights after a whole run. Equal settings are trained once."""
         key = json.dumps(settings, sort_keys=True)
         if key not in self._weights:
             spec, state = self.start(self.method(settings))
@@ -139,19 +146,16 @@ class _Bench:
 
 @dataclass(frozen=True)
 class _Epoch:
-    """What stood after an epoch: its row, the bits of the whole state, and the state itself in `folder`."""
+    """The outcome of an epoch: its row, the digests of the whole state, and the state itself in `folder`."""
 
     row: EpochRow
     bits: Bits
     folder: Path
     foreign: set[str]
-    """Attributes of the state that are no fields of TrainState, and so not in `folder`."""
+    """The attributes of the state that are not fields of TrainState and therefore not in `folder`."""
 
     def __str__(self) -> str:
         return f"epoch {self.row.epoch} of generation {self.row.generation}"
-
-
-# --- the questions; each returns what it saw, or raises ---
 
 
 def _settings(bench: _Bench) -> str:
@@ -189,7 +193,7 @@ def _phases(bench: _Bench) -> str:
         raise Broken("groups() must put every parameter into exactly one group; one is missing, unknown or in two")
     for epochs in (1, EPOCHS, 160):
         if method.problems(epochs, bench.parameters):
-            continue  # it says itself that it cannot be trained so
+            continue  # the method itself rejects this number of epochs
         for generation in range(GENERATIONS):
             phases = method.phases(generation, epochs)
             if [epoch for phase in phases for epoch in phase.epochs] != list(range(epochs)):
@@ -199,7 +203,8 @@ def _phases(bench: _Bench) -> str:
                 )
             if unknown := sorted({name for phase in phases for name in phase.scales} - groups.keys()):
                 raise Broken(
-                    f"phases({generation}, {epochs}) scales {', '.join(unknown)}, but groups() makes {', '.join(groups)}"
+                    f"phases({generation}, {epochs}) scales {', '.join(unknown)}, "
+                    f"but groups() makes {', '.join(groups)}"
                 )
     return f"they cover all epochs in order; every parameter is in one of: {', '.join(groups)}"
 
@@ -220,15 +225,15 @@ def _deterministic(bench: _Bench) -> str:
     for one, other in zip(bench.reference, bench.epochs(bench.method()), strict=True):
         if changed := difference(one.bits, other.bits):
             raise Broken(
-                f"the same spec trained twice differs after {one} in {changed}: draw from trainer.core.seeding.generator only, "
-                "and remember in state.memory only"
+                f"the same spec trained twice differs after {one} in {changed}: "
+                "draw from trainer.core.seeding.generator only, and remember in state.memory only"
             )
     return f"the same spec trained twice gives the same bits after each of {len(bench.reference)} epochs"
 
 
 def _resumes(bench: _Bench) -> str:
-    """Each epoch from the checkpoint before it, latest first, so that nothing of the run itself is left but its checkpoints."""
-    list(bench.epochs(bench.method(), SEED + 1))  # what a method keeps outside the state is now another run's
+    """Trains each epoch again from the checkpoint before it, the latest first, so that only checkpoints carry state."""
+    list(bench.epochs(bench.method(), SEED + 1))  # overwrites what a method keeps outside the state
     for before, after in reversed(list(zip(bench.reference, bench.reference[1:], strict=False))):
         spec, state = bench.start(bench.method(), after=before)
         list(bench.train(spec, state, epochs=1))
@@ -241,7 +246,7 @@ def _resumes(bench: _Bench) -> str:
 
 
 def _shares(bench: _Bench) -> str:
-    """A generation whose identity is None has the content key of ordinary training, so it must be that."""
+    """Checks that a generation whose identity is None is ordinary training, because it has that content key."""
     method, shared = bench.method(), []
     for generation in range(GENERATIONS):
         if method.identity(generation) is not None:
@@ -255,8 +260,8 @@ def _shares(bench: _Bench) -> str:
         mine = {name: bits for name, bits in end.items() if name.split("/")[0] in parts}
         if changed := difference(bits_of(state, *parts), mine):
             raise Broken(
-                f"identity({generation}) is None, so generation {generation} must be ordinary training bit for bit, but it "
-                f"differs in {changed}: return the settings that shape it"
+                f"identity({generation}) is None, so generation {generation} must be ordinary training bit for bit,"
+                f" but it differs in {changed}: return the settings that shape it"
             )
     if not shared:
         return "no generation claims to be ordinary training, so none is shared with other methods"

@@ -1,4 +1,4 @@
-"""Digests of all that a method can change: the state, part by part, and everything that it must leave alone."""
+"""Computes digests of everything that a method can change: the training state, and what it must leave unchanged."""
 
 import hashlib
 import pickle
@@ -17,15 +17,18 @@ from trainer.core.state import TrainState
 from trainer.methods.base import Method
 
 Bits = dict[str, str]
-"""What it is of, to its digest."""
+"""Maps the name of a thing to its digest."""
 
 
 class Broken(Exception):  # noqa: N818  a finding, not a fault
-    """The method breaks the promise; the message is the finding's detail."""
+    """A method fails a check. The message becomes the detail of the finding."""
 
 
 def bits_of(state: TrainState, *parts: str) -> Bits:
-    """Digests of everything that a checkpoint holds, by part and name; of `parts` alone where they are given."""
+    """Returns the digests of everything that a checkpoint holds, by part and name, or only those of `parts`.
+
+    Raises Broken for a value that is not a tensor.
+    """
     teacher = {} if state.teacher is None else state.teacher.state_dict()
     tensors = {
         "weights": state.model.state_dict(),
@@ -45,13 +48,16 @@ def bits_of(state: TrainState, *parts: str) -> Bits:
 
 
 def difference(one: Bits, other: Bits) -> str:
-    """Names of a few things that differ, or nothing."""
+    """Returns the names of the first few things that differ, or an empty string."""
     names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def outside_of(method: Method) -> Bits:
-    """Digests of what a method could change besides the state: global generators and settings, itself, its class and module."""
+    """Returns the digests of what a method could change besides the state.
+
+    These are the global generators and settings, the method object itself, its class and its module.
+    """
     bits = {
         "torch's global generator": _digest(torch.get_rng_state()),
         "random's global generator": _digest(random.getstate()),
@@ -77,7 +83,7 @@ def _data(owner: type | ModuleType) -> list[tuple[str, Any]]:
 
 
 class _Pickler(pickle.Pickler):
-    """Writes tensors by their values; torch writes addresses too, which differ every time."""
+    """Pickles tensors by their values. torch would also write addresses, which differ every time."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, torch.Generator):
@@ -89,6 +95,6 @@ def _digest(value: Any) -> str:
     written = BytesIO()
     try:
         _Pickler(written).dump(value)
-    except Exception:  # what cannot be written down is compared by its text
+    except Exception:  # what cannot be pickled is compared by its repr
         return repr(value)
     return hashlib.sha256(written.getvalue()).hexdigest()

@@ -1,5 +1,4 @@
-"""Finds the archives of a data set, compares them with the published digests, and unpacks them without trusting
-them."""
+"""Finds the archives of a data set, compares them with the published digests, and unpacks them safely."""
 
 import hashlib
 import io

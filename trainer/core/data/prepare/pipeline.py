@@ -122,9 +122,9 @@ class _Plan:
         return cache.folder(cache_root, self.name, self.recipe, variant)
 
     def prepared(self, directory: Path) -> Manifest | None:
-        """Returns the manifest of `directory` if it is a cache of the same listing with the same treatment of bad images.
+        """Returns the manifest of `directory`, or None unless it is a cache of the same listing.
 
-        Returns None otherwise.
+        If there were damaged images, they must also have been treated the same way.
         """
         if not (directory / MANIFEST).exists():
             return None
