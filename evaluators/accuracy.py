@@ -19,10 +19,10 @@ BINS = 15
 
 
 class Accuracy(Evaluator):
-    """Top-1 accuracy (and top-5 where there are more than five classes), plain cross-entropy, calibration and the accuracy
-    of each class on the test images.
+    """Top-1 accuracy, cross-entropy, calibration and the accuracy of each class on the test images.
 
-    The network judged is that of the checkpoint, after the last epoch of its generation: nothing is selected.
+    Top-5 accuracy is added if there are more than five classes. The network is that of the checkpoint, after the last
+    epoch of its generation: nothing is selected.
     """
 
     version: ClassVar[int] = 2  # 2: calibration and classes
@@ -36,11 +36,13 @@ class Accuracy(Evaluator):
     name: Literal["accuracy"] = "accuracy"
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
-        """Scores `top1` (share of N, Wilson interval), `loss` (nats per image, no smoothing), `ece` (see `reliability`; no
-        interval, because the estimate is biased upwards) and, if C > 5, `top5`.
+        """Evaluates `model` on the N test images of `target`.
 
-        Curves `per_class/acc` and `per_class/n` in the order of the classes, `ece/confidence`, `ece/accuracy` and `ece/n` in
-        the order of the bins. Where a class or bin has no images (n is 0) its other values are 0.
+        Scores: `top1` (share of N, Wilson interval), `loss` (nats per image, no smoothing), `ece` (see `reliability`;
+        no interval, because the estimate is biased upwards) and, if C > 5, `top5`.
+
+        Curves: `per_class/acc` and `per_class/n` in the order of the classes, `ece/confidence`, `ece/accuracy` and
+        `ece/n` in the order of the bins. If a class or bin has no images (n is 0), its other values are 0.
         """
         logits_NC = logits(model, target.test.images_NCHW, target).double().cpu()
         labels_N = target.test.labels_N.cpu()
@@ -66,10 +68,10 @@ class Accuracy(Evaluator):
 
 
 def reliability(confidence_N: Tensor, right_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of M equal-width bins of the top-1 probability: images, mean confidence and accuracy (Guo et al. 2017, section 2).
+    """Returns images, mean confidence and accuracy `[M]` of equal-width bins of the top-1 probability.
 
-    A bin is open below and closed above, ((m - 1) / M, m / M]. Their gap |accuracy - confidence|, weighted by the images, is
-    the expected calibration error, eq. 3.
+    A bin is open below and closed above, ((m - 1) / M, m / M]. The mean gap |accuracy - confidence|, weighted by
+    images, is the expected calibration error (Guo et al. 2017, section 2, eq. 3).
     """
     edges = torch.arange(1, BINS, dtype=torch.float64) / BINS
     bin_N = torch.bucketize(confidence_N, edges)
@@ -78,6 +80,6 @@ def reliability(confidence_N: Tensor, right_N: Tensor) -> tuple[Tensor, Tensor, 
 
 
 def _grouped(group_N: Tensor, groups: int, values_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Size and mean of each group; the mean of none is 0."""
+    """Returns the size and the mean of each group. The mean of an empty group is 0."""
     count = torch.bincount(group_N, minlength=groups).double()
     return count, torch.bincount(group_N, values_N, minlength=groups) / count.clamp(min=1)

@@ -1,8 +1,8 @@
-"""What every evaluator is: a frozen spec with one verb, `run(model, source, target, context) -> EvalResult`.
+"""The base of all evaluators: a frozen spec with one method, `run(model, source, target, context) -> EvalResult`.
 
-A frozen network in, numbers out. An evaluator never sees an optimizer of the backbone, a method, a path, Ray or
-MLflow. Its random draws are addressed by its own `seed` (trainer.core.seeding), so every checkpoint is judged on
-the same episodes and batches.
+An evaluator turns a frozen network into numbers. It never sees an optimizer of the backbone, a method, a path, Ray or
+MLflow. Its random draws are addressed by its own `seed` (trainer.core.seeding), so every checkpoint is evaluated on the
+same episodes and batches.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
-    """`values` as they are. Raises ValueError where one is listed twice: its scores would share a name."""
+    """Returns `values` unchanged. Raises ValueError if one is listed twice, because its scores would share a name."""
     seen = set()
     for value in values:
         if value in seen:
@@ -34,7 +34,7 @@ def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
 
 
 class Score(BaseModel):
-    """One number with the number of things it averages and, where it is stochastic, its 95 % interval."""
+    """One number, the number `n` of things that it averages and, if it is stochastic, its 95 % interval."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,10 +45,11 @@ class Score(BaseModel):
 
 
 class EvalResult(BaseModel):
-    """`scores` by metric name (flat, e.g. `5shot/acc`) and `curves`: the series behind them, for figures.
+    """The result of one run.
 
-    `digests` name by sha256 what was drawn (such as episodes), so that scores can be paired; `notes` say what a reader
-    must know before trusting a score, such as a selection on test images or values that did not converge.
+    `scores` are by metric name (flat, such as `5shot/acc`), and `curves` are the series behind them, for figures.
+    `digests` are the sha256 of what was drawn, such as episodes, so that scores can be paired. `notes` say what a
+    reader must know before trusting a score, such as a selection on test images or values that did not converge.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,14 +62,14 @@ class EvalResult(BaseModel):
 
 @dataclass(frozen=True)
 class Context:
-    """What a run may use besides its inputs. Nothing here decides a score."""
+    """What a run may use besides its inputs. Nothing in it influences a score."""
 
     bank: Bank = field(default_factory=Bank)
     progress: Progress = silent
 
 
 CONTEXT = Context()
-"""Keeps nothing and tells nobody."""
+"""The default context, which keeps no outputs and reports no progress."""
 
 
 class ModelProblem(NamedTuple):
@@ -89,7 +90,7 @@ class Caveat(NamedTuple):
 class Evaluator(BaseModel, ABC):
     """Base of all evaluators, and what each may declare; nothing outside asks for an evaluator's class or name.
 
-    `version` is raised by hand when the meaning of a score changes; it is part of the content key.
+    `version` is part of the content key and is raised by hand when the meaning of a score changes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -144,9 +145,9 @@ class Evaluator(BaseModel, ABC):
         return []
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
-        """What makes `target` unable to feed this evaluator: (field, message) pairs, read before any pixel is.
+        """Returns (field, message) pairs for what prevents this evaluator from using `target`, without reading pixels.
 
-        None is a target that is not known yet; then only the evaluator's own settings can contradict each other.
+        If `target` is None, it is not known yet, and only the evaluator's own settings are checked.
         """
         if target is None or not self.needs_test_split or target.test_size():
             return []
@@ -155,18 +156,21 @@ class Evaluator(BaseModel, ABC):
 
     @abstractmethod
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
-        """Judges `model` (already in eval mode) trained on `source`, on `target` (`source` itself unless it
-        is a TransferEvaluator). Images may lie on another device than the model: batches are moved."""
+        """Evaluates `model`, which is in eval mode and was trained on `source`, on `target`.
+
+        `target` is `source` itself unless this is a TransferEvaluator. Images may be on another device than the model;
+        batches are moved.
+        """
 
 
 class TransferEvaluator(Evaluator):
-    """Base of the evaluators that judge on other data than the network was trained on, once per target."""
+    """Base of the evaluators that use other data than the network was trained on. They run once per target."""
 
     reads_source: ClassVar[bool] = False
 
     targets: Annotated[
         tuple[str, ...],
-        # not strict, because JSON has no tuples
+        # not strict, because JSON has lists and no tuples
         Field(min_length=1, max_length=64, strict=False, description="names of the data sets to transfer to"),
         AfterValidator(distinct),
     ]

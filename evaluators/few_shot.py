@@ -1,6 +1,7 @@
 """Cross-domain few-shot episodes (SEAL section 4.2, Tables 4, 5; CD-FSL, Guo et al. 2020; protocols 7.2).
 
-Legend: E episodes, W ways, S = W * shots support and Q = W * queries query images, class after class, D features, T epochs.
+Legend: E episodes, W ways, S = W * shots support images and Q = W * queries query images, both class after class,
+D features, T epochs.
 """
 
 from collections.abc import Iterator
@@ -28,12 +29,12 @@ PAPER_EPISODES = 600
 class FewShot(TransferEvaluator):
     """Mean query accuracy over episodes, in each of which a new linear head is trained by SGD on the support images.
 
-    Mode `linear` trains the head alone, on features of the frozen network, in float64. Mode `linear+affines` also trains
-    gamma and beta of every BatchNorm by plain SGD, in the network's own precision.
+    Mode `linear` trains the head alone, on features of the frozen network, in float64. Mode `linear+affines` also
+    trains gamma and beta of every BatchNorm by plain SGD, in the network's own precision.
 
-    The images of an episode come from train and test of the target together. They are drawn from (seed, target, shots,
-    episode), or read from imported ledgers; the head's start and its minibatches from the same address. So all checkpoints
-    meet the same episodes, and two of them are compared episode by episode.
+    The images of an episode come from train and test of the target together. They are drawn from the address (seed,
+    target, shots, episode), or read from imported ledgers. The head's start and its minibatches are drawn from the same
+    address. So all checkpoints meet the same episodes, and two of them can be compared episode by episode.
     """
 
     version: ClassVar[int] = 2
@@ -86,7 +87,10 @@ class FewShot(TransferEvaluator):
     )
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
-        """Episodes the target cannot fill and ledgers that are not imported or of another shape, as (field, message)."""
+        """Returns (field, message) pairs for episodes that the target cannot fill and for unusable ledgers.
+
+        A ledger is unusable if it is not imported or has another shape than the settings.
+        """
         found = []
         if self.ledgers is not None and len(self.ledgers) != len(self.shots):
             found.append(
@@ -104,10 +108,11 @@ class FewShot(TransferEvaluator):
         return [*found, *self._unfillable(target.name, len(target.class_names()), target.smallest_class())]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
-        """Per number of shots K: the score `<K>shot/acc` (`<K>shot-affines/acc`; mean over episodes, 1.96 standard errors,
-        n = episodes) and the curve `<K>shot/episodes` of accuracies; the digest `<K>shot` of its ledger (or `<K>shot-affines`).
+        """Adapts to the episodes of every number of shots K and tests on their queries.
 
-        Raises ValueError where the target cannot fill an episode.
+        Scores: `<K>shot/acc`, the mean over episodes with 1.96 standard errors and n = episodes. Curves:
+        `<K>shot/episodes`, the accuracies. Digests: `<K>shot`, that of the ledger. With mode `linear+affines`,
+        `<K>shot` becomes `<K>shot-affines` in all names. Raises ValueError if the target cannot fill an episode.
         """
         labels_N = labels_of(target)
         smallest = int(labels_N.bincount(minlength=len(target.classes)).min())
@@ -139,8 +144,11 @@ class FewShot(TransferEvaluator):
         return EvalResult(scores=scores, curves=curves, digests=digests, notes=tuple(self._notes()))
 
     def draw_head(self, features: int, target: str, shots: int, index: int) -> tuple[Tensor, Tensor]:
-        """Start `[features + 1, W]` of one episode's head, bias last, by torch.nn.Linear's law, and a permutation per epoch
-        `[T, S]`."""
+        """Draws the start of one episode's head and its minibatches.
+
+        Returns the weights `[features + 1, W]`, with the bias as the last row, by the default law of torch.nn.Linear,
+        and a permutation of the support images per epoch `[T, S]`.
+        """
         bound = features**-0.5
         random = generator(self.seed, "episode", target, shots, index, "head")
         start_DW = torch.empty(features + 1, self.ways, dtype=torch.float64).uniform_(-bound, bound, generator=random)
@@ -153,14 +161,14 @@ class FewShot(TransferEvaluator):
         return torch.cat(pieces)
 
     def _linear(self, features_ND: Tensor, ledger: Ledger) -> Iterator[Tensor]:
-        """Query scores `[E, Q, W]` of some episodes after others."""
+        """Yields the query scores `[E, Q, W]` of some episodes at a time, after training only heads."""
         size = heads.chunk(ledger.support_ES.shape[1], features_ND.shape[1], self.ways, self.epochs, features_ND.device)
         for indices, support_ES, query_EQ in pieces(ledger, size):
             starts_EDW, orders_ETS = self.draw_heads(features_ND.shape[1], ledger, indices)
             yield heads.query_scores(features_ND, support_ES, query_EQ, starts_EDW, orders_ETS, self)
 
     def _affines(self, model: nn.Module, target: Dataset, ledger: Ledger, context: Context) -> Iterator[Tensor]:
-        """Likewise."""
+        """Yields the query scores `[E, Q, W]` of some episodes at a time, after adapting heads, gamma and beta."""
         parameter = next(model.parameters())
         size = affines.chunk(model, target, min(self.batch_size, ledger.support_ES.shape[1]))
         features = int(model.get_parameter("fc.weight").shape[1])
@@ -175,7 +183,7 @@ class FewShot(TransferEvaluator):
             yield affines.query_scores(model, target, support, query, starts_EDW.to(parameter), orders_ETS, self, tell)
 
     def draw_heads(self, features: int, ledger: Ledger, indices: range) -> tuple[Tensor, Tensor]:
-        """`draw_head` of each of the episodes: `[E, features + 1, W]` and `[E, T, S]`."""
+        """Returns the results of `draw_head` for the episodes `indices`: `[E, features + 1, W]` and `[E, T, S]`."""
         drawn = [self.draw_head(features, ledger.facts.target, ledger.facts.shots, index) for index in indices]
         starts, orders = zip(*drawn, strict=True)
         return torch.stack(starts), torch.stack(orders)
@@ -186,7 +194,7 @@ class FewShot(TransferEvaluator):
             return draw(target, labels_N, self.ways, shots, self.queries, self.episodes, self.seed)
         ledger = self._imported(self.ledgers[index], shots)
         ledger.check(labels_N)
-        # heads are drawn for the data set as it is called here: the digest is of the tasks alone
+        # heads are drawn by the name of the data set here; the digest covers only the tasks and not the name
         return replace(ledger, facts=replace(ledger.facts, target=target))
 
     def _imported(self, digest: str, shots: int) -> Ledger:
@@ -201,7 +209,8 @@ class FewShot(TransferEvaluator):
         if self.episodes < PAPER_EPISODES:
             yield f"reduced run: {self.episodes} of the protocol's {PAPER_EPISODES} episodes"
         if self.mode != "linear":
-            yield f"gamma and beta adapted with BatchNorm in {self.bn_mode} mode, lr {self.affine_lr}: no source fixes either"
+            settings = f"BatchNorm in {self.bn_mode} mode, lr {self.affine_lr}"
+            yield f"gamma and beta adapted with {settings}: no source fixes either"
         if self.features == "bf16":
             yield "features extracted in bf16: NOT equivalent to the network's own precision"
 
@@ -218,7 +227,7 @@ class FewShot(TransferEvaluator):
 
 
 def pieces(ledger: Ledger, size: int) -> Iterator[tuple[range, Tensor, Tensor]]:
-    """Indices, support and query rows of `size` episodes after others."""
+    """Yields the indices, support rows and query rows of `size` episodes at a time."""
     rows = zip(torch.split(ledger.support_ES, size), torch.split(ledger.query_EQ, size), strict=True)
     at = 0
     for support_ES, query_EQ in rows:
@@ -226,7 +235,7 @@ def pieces(ledger: Ledger, size: int) -> Iterator[tuple[range, Tensor, Tensor]]:
 
 
 def gather(target: Dataset, rows_ER: Tensor) -> Tensor:
-    """uint8 `[E, R, 3, H, W]` of rows of train and test, one after the other."""
+    """Returns uint8 images `[E, R, 3, H, W]`. A row counts the training images, followed by the test images."""
     rows_M, n = rows_ER.flatten(), len(target.train)
     images_MCHW = target.train.images_NCHW.new_empty(len(rows_M), *target.train.images_NCHW.shape[1:])
     in_train_M = rows_M < n

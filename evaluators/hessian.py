@@ -1,6 +1,6 @@
 """Hessian eigenvalues of the training objective (SEAL section 5, Table 6, after Park and Kim 2022; protocols 7.3).
 
-Legend: N training images, B batches, k eigenvalues of each, P parameters, S probes.
+Legend: N training images, B batches, k eigenvalues per batch, P parameters, S probes, G grid points.
 """
 
 from itertools import count
@@ -22,7 +22,8 @@ from trainer.core.determinism import pin_precision
 from trainer.core.seeding import generator
 
 TOGETHER = 128
-"""Images per pass for the density: eval-mode batch norm makes the objective a sum, however it is cut."""
+"""Images per pass for the density. With batch norm in eval mode, the objective is a sum over images, however they are
+grouped."""
 
 
 class HessianSpectrum(Evaluator):
@@ -59,8 +60,9 @@ class HessianSpectrum(Evaluator):
     max_steps: int = Field(
         100,
         ge=1,
-        description="Hessian-vector products per batch at most, not fewer than k; each step taken keeps one vector as large "
-        "as the parameters on their device: 100 steps of a ResNet-50 in fp32 need 9.6 GB, most batches take under 50",
+        description="Hessian-vector products per batch at most, not fewer than k; each step taken keeps one vector "
+        "as large as the parameters on their device: "
+        "100 steps of a ResNet-50 in fp32 need 9.6 GB, most batches take under 50",
     )
     tolerance: float = Field(1e-6, gt=0, lt=1, description="residual at which an eigenvalue counts as found, relative")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="the L2 coefficient of the training objective")
@@ -88,32 +90,32 @@ class HessianSpectrum(Evaluator):
         return self
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
-        """A batch that the images drawn do not fill, as (field, message)."""
+        """Returns a (field, message) pair if the images drawn do not fill a batch."""
         drawn = self.examples if target is None else min(self.examples, sum(target.train_sizes()))
         name = "the training data" if target is None else target.name
         return [] if self.batch_size <= drawn else [("batch_size", self._too_large(drawn, name))]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
-        """Scores over B batches, n = B.
+        """Computes scores over B batches, with n = B.
 
-        From the pool of the k values of largest magnitude of every batch, as in the paper: `max` (its largest by sign;
-        an extreme, so no interval), `negative_share` and `positive_mean` (NEP and APE; the latter only if a value is
-        positive), and `top1_mean` and `top1_median` of each batch's value of largest magnitude, negative or not.
-        From the largest eigenvalue by sign of every batch, which the pool lacks where k others are larger in magnitude:
-        `max_algebraic`, `max_algebraic_mean` and `max_algebraic_median`.
-        `converged_share` counts the batches where all of these reached the tolerance. With `trace_probes`, `trace` is the
-        mean of Hutchinson's estimates, its interval over the batches; of a single batch over the S probes, n = S.
+        The pool holds the k values of largest magnitude of every batch, as in the paper. Its scores are `max` (the
+        largest by sign; an extreme, so without interval), `negative_share` and `positive_mean` (NEP and APE; the latter
+        only if a value is positive), and `top1_mean` and `top1_median` of each batch's value of largest magnitude,
+        whatever its sign. `max_algebraic`, `max_algebraic_mean` and `max_algebraic_median` are scores of the largest
+        eigenvalue by sign of every batch, which the pool lacks if k others are larger in magnitude. `converged_share`
+        is the share of batches in which all of these reached the tolerance. With `trace_probes`, `trace` is the mean of
+        Hutchinson's estimates. Its interval is over the batches, or for a single batch over the S probes, with n = S.
 
-        Curves: `eigenvalues` is the pool, batch by batch, `max_algebraic` has a value per batch; with `density_probes`
-        `density/grid` and `density/values`, which integrate to 1.
+        Curves: `eigenvalues` is the pool, batch by batch, and `max_algebraic` has one value per batch. With
+        `density_probes` there are also `density/grid` and `density/values`, which integrate to 1.
 
-        Raises ValueError where the training images drawn do not fill one batch, and where the network has diverged.
+        Raises ValueError if the training images drawn do not fill one batch, and if the network has diverged.
         """
         drawn = min(self.examples, len(source.train))
         batches = drawn // self.batch_size
         if not batches:
             raise ValueError(self._too_large(drawn, source.name))
-        pin_precision("fp32")  # products rounded to TF32 are not those of a symmetric matrix to 1e-6
+        pin_precision("fp32")  # products rounded to TF32 do not belong to a symmetric matrix to 1e-6
         objective = _Objective(
             model.eval(), source, *self._sample(source, batches * self.batch_size), self.label_smoothing
         )
@@ -138,7 +140,7 @@ class HessianSpectrum(Evaluator):
         return EvalResult(scores=scores, curves=curves, notes=(note,) if missed else ())
 
     def scores_of(self, found: list[Spectrum]) -> dict[str, Score]:
-        """The scores of B batches (see `run`) but the trace."""
+        """Returns the scores of B batches, which `run` describes, without the trace."""
         pool_Bk = torch.stack([spectrum.values_k for spectrum in found])
         largest_B = torch.tensor([spectrum.largest for spectrum in found], dtype=torch.float64)
         positive_Bk, batches = pool_Bk > 0, len(found)
@@ -168,7 +170,7 @@ class HessianSpectrum(Evaluator):
         return f"batch_size {self.batch_size} is more than the {drawn} images drawn from {data!r}: use a smaller one"
 
     def _of_batch(self, objective: "_Objective", index: int) -> tuple[Spectrum, Tensor]:
-        """The batch's spectrum and its trace by each of S probes, with the L2 term."""
+        """Returns the spectrum of one batch and the estimates `[S]` of its trace, both with the L2 term."""
         at = index * self.batch_size
         data_term, P, decay = objective.hessian(at, at + self.batch_size), objective.size, self.weight_decay
         start = generator(self.seed, "hessian", objective.source.name, "start", index)
@@ -179,7 +181,7 @@ class HessianSpectrum(Evaluator):
         return spectrum, hutchinson(data_term, P, signs, self.trace_probes, *objective.where) + decay * P
 
     def _density(self, objective: "_Objective", context: Context) -> tuple[Tensor, Tensor]:
-        """Grid and density `[G]`, averaged over the probes; the L2 term moves the grid and nothing else."""
+        """Returns grid and density `[G]`, averaged over the probes. The L2 term only shifts the grid."""
         nodes, weights, products = [], [], count(1)
 
         def product(v_P: Tensor) -> Tensor:
@@ -196,7 +198,10 @@ class HessianSpectrum(Evaluator):
 
 
 class _Objective:
-    """The mean loss of images `[N, C, H, W]` as a function of P parameters: copies, whether the network's are frozen or not."""
+    """The mean loss of images `[N, C, H, W]` as a function of P parameters.
+
+    The parameters are detached from the network's, so it does not matter whether those are frozen.
+    """
 
     def __init__(
         self, model: nn.Module, source: Dataset, images_NCHW: Tensor, labels_N: Tensor, label_smoothing: float
@@ -209,7 +214,7 @@ class _Objective:
         self.where = self._weights[0].dtype, self._weights[0].device
 
     def hessian(self, begin: int, end: int) -> Matvec:
-        """v -> Hv for the mean over the images from `begin` to `end`, whose graph it keeps."""
+        """Returns the map v -> Hv for the mean loss of the images from `begin` to `end`. The map keeps their graph."""
         dtype, device = self.where
         images = self.source.floats(self._images_NCHW[begin:end].to(device), dtype)
         labels = self._labels_N[begin:end].to(device)
@@ -217,7 +222,7 @@ class _Objective:
         return hvp(functional.cross_entropy(logits_NC, labels, label_smoothing=self._smoothing), self._weights)
 
     def whole(self, v_P: Tensor) -> Tensor:
-        """Hv for the mean over all N images, with one graph at a time."""
+        """Returns Hv for the mean loss of all N images, with one graph in memory at a time."""
         total_P, N = torch.zeros_like(v_P), len(self._labels_N)
         for begin in range(0, N, TOGETHER):
             end = min(begin + TOGETHER, N)

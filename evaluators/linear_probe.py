@@ -1,7 +1,7 @@
 """Transfer by a linear probe: a new last layer on frozen features (SEAL section 4.2, Tables 1 and 12; protocols 7.1).
 
-Legend: N images, D features and a constant 1 that carries the bias, C classes, R learning rates, E epochs, B a
-minibatch.
+Legend: N images, D features including a constant 1 that carries the bias, C classes, R learning rates, E epochs, B
+images of a minibatch.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,11 +22,14 @@ from trainer.core.seeding import generator
 LearningRate = Annotated[float, Field(gt=0, le=100)]
 HELD_OUT = 0.2
 ALIGNED = 16
-"""Zeros fill the columns in training up to a multiple of it: their weights stay zero, and products take a fifth less time."""
+"""In training, the features are padded with zeros to a multiple of this number of columns.
+
+The weights of the padding stay zero, and matrix products take a fifth less time.
+"""
 ROWS = 256
-"""Images judged in one product: few enough for their logits to stay in cache."""
+"""Images evaluated in one matrix product: few enough that their logits stay in cache."""
 Labelled = tuple[Tensor, Tensor]
-"""`[N, D]` and the labels `[N]`."""
+"""Features `[N, D]` and labels `[N]`."""
 
 
 class LinearProbe(TransferEvaluator):
@@ -66,7 +69,7 @@ class LinearProbe(TransferEvaluator):
     features: Precision = Field("exact", description="bf16: NOT equivalent, extraction about twice as fast")
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
-        """`train_per_class` beyond what the target has, as (field, message)."""
+        """Returns (field, message) pairs, also for a `train_per_class` that is more than the target has."""
         found = super().problems(target)
         if target is None or (self.train_per_class or 0) <= (has := min(target.train_sizes())):
             return found
@@ -80,10 +83,12 @@ class LinearProbe(TransferEvaluator):
         return [Caveat("TEST_SELECTED", message)]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
-        """Scores `acc`, `acc_heldout`, `lr<rate>/last` and `lr<rate>/best`; curves of accuracy per epoch,
-        `lr<rate>/test` of the whole run and `lr<rate>/heldout` of the one that selects.
+        """Trains the heads on features of `target` and tests them.
 
-        Raises ValueError where a class has fewer training images than `train_per_class`, or no class has two.
+        Scores: `acc`, `acc_heldout`, `lr<rate>/last` and `lr<rate>/best`. Curves of accuracy per epoch: `lr<rate>/test`
+        of the run on all training images and `lr<rate>/heldout` of the run that selects.
+
+        Raises ValueError if a class has fewer training images than `train_per_class`, or if no class has two.
         """
         whole_N = self._subset(target)
         held_N = self._held_out(target, whole_N)
@@ -141,7 +146,7 @@ class LinearProbe(TransferEvaluator):
         return torch.cat(held)
 
     def _shuffled(self, target: Dataset, part: str, rows_N: Tensor) -> list[Tensor]:
-        """Of each class, those of `rows_N`, in an order of their own."""
+        """Returns, for each class, its rows among `rows_N` in random order."""
         labels_N = target.train.labels_N.cpu()[rows_N]
         shuffled = []
         for label in range(len(target.classes)):
@@ -153,7 +158,10 @@ class LinearProbe(TransferEvaluator):
     def _trained(
         self, target: Dataset, part: str, train: Labelled, judged: Labelled, context: Context
     ) -> tuple[Tensor, Tensor]:
-        """Hits `[E, R]` on `judged` of heads trained on `train`, and of each rate the first with the most, `[R, C, D]`."""
+        """Trains heads on `train` and counts their correct predictions on `judged`.
+
+        Returns the counts `[E, R]` and, for each learning rate, the first head with the highest count `[R, C, D]`.
+        """
         (N, D), C, R = train[0].shape, len(target.classes), len(self.learning_rates)
         random, bound = generator(self.seed, "probe", target.name, "init"), (D - 1) ** -0.5
         start_CD = torch.empty(C, D, dtype=torch.float64).uniform_(-bound, bound, generator=random).to(train[0])
@@ -162,7 +170,7 @@ class LinearProbe(TransferEvaluator):
         best_RCD, most_R, found = start_CD.repeat(R, 1, 1), judged[1].new_full((R,), -1), []
         for epoch, heads_RCD in enumerate(train_heads(*train, start_CD, orders, self), 1):
             found.append(hits(heads_RCD, *judged))
-            # chosen on the device, so that a GPU is not waited for
+            # selected on the device, because reading the counts would wait for the GPU
             best_RCD = torch.where((found[-1] > most_R)[:, None, None], heads_RCD, best_RCD)
             most_R = torch.maximum(most_R, found[-1])
             done = epoch + (self.epochs if part == "kept" else 0)
@@ -173,12 +181,11 @@ class LinearProbe(TransferEvaluator):
 def train_heads(
     x_ND: Tensor, labels_N: Tensor, start_CD: Tensor, orders: Iterable[Tensor], settings: LinearProbe
 ) -> Iterator[Tensor]:
-    """After each epoch, the heads `[R, C, D]` (updated in place later) of R runs of torch.optim.SGD on mean
-    cross-entropy.
+    """Yields after each epoch the heads `[R, C, D]` of R runs of torch.optim.SGD on mean cross-entropy.
 
-    The runs differ only in their learning rate: they start at `start_CD` and see the minibatches of `orders` (one
-    permutation of N per epoch). So they are one matrix `[R*C, D]`, and a step is one product forward and one back
-    for all of them.
+    The yielded tensor is updated in place later. The runs differ only in their learning rate: all start at `start_CD`
+    and see the minibatches of `orders` (one permutation of N per epoch). Therefore they form one matrix `[R*C, D]`, and
+    a step is one forward and one backward product for all of them.
     """
     R, (C, D), B = len(settings.learning_rates), start_CD.shape, min(settings.batch_size, len(x_ND))
     x_ND, start_CD = (functional.pad(each, (0, -D % ALIGNED)) for each in (x_ND, start_CD))
@@ -186,7 +193,7 @@ def train_heads(
     momentum = torch.zeros_like(heads)
     rates = x_ND.new_tensor(settings.learning_rates).repeat_interleave(C)[:, None]
     onehot_NC = torch.eye(C, dtype=x_ND.dtype, device=x_ND.device)[labels_N]
-    # one gather per epoch, and nothing is allocated in a step
+    # images are gathered once per epoch, and a step allocates nothing
     shuffled_ND, answers_NC = torch.empty_like(x_ND), torch.empty_like(onehot_NC)
     logits, slopes = x_ND.new_empty(B, R * C), x_ND.new_empty(B, R * C)
     for order_N in orders:
@@ -206,7 +213,7 @@ def train_heads(
 
 
 def hits(heads_RCD: Tensor, judged_ND: Tensor, labels_N: Tensor) -> Tensor:
-    """Right predictions `[R]` of each head."""
+    """Returns the number of correct predictions `[R]` of each head."""
     R, C, _ = heads_RCD.shape
     columns = heads_RCD.flatten(0, 1).T
     found_R = labels_N.new_zeros(R)

@@ -1,7 +1,7 @@
-"""kNN probes of every layer and prediction depth (SEAL section 5, Figures 2, 3; Baldock et al. 2021; protocols 7.4).
+"""k-NN probes of every layer and prediction depth (SEAL section 5, Figures 2, 3; Baldock et al. 2021; protocols 7.4).
 
-Legend: Q test images, S training images, L probed layers from input to output, D flattened outputs of one, k
-neighbours, C classes.
+Legend: Q test images, S training images, L probed layers from input to output, D flattened outputs of one layer,
+k neighbours, C classes.
 """
 
 import copy
@@ -28,12 +28,11 @@ EMPIRICAL = "neighbours are re-ranked bfloat16 candidates: that they are the nea
 
 
 class PredictionDepth(Evaluator):
-    """Accuracy of a k-nearest-neighbour vote at each layer, and the layer from which on the votes agree with the
-    network.
+    """Accuracy of a k-nearest-neighbour vote at each layer, and the layer from which the votes agree with the network.
 
     Every test image is compared with all training images by L2 distance of the layer's output, both without
-    augmentation; the layer `fc` stands for the softmax of the logits. Training images are streamed past as many test
-    images as fit into `memory_mb`, so their outputs are never held at once.
+    augmentation. The layer `fc` stands for the softmax of the logits. Training images are streamed past as many test
+    images as fit into `memory_mb`, so their outputs are never held in memory at once.
     """
 
     version: ClassVar[int] = 2
@@ -53,7 +52,8 @@ class PredictionDepth(Evaluator):
     pool: Literal["none", "avg"] = Field("none", description="`none` flattens an output, `avg` averages its pixels")
     search: Search = Field(
         "exact",
-        description="`rerank` finds candidates in bfloat16, faster where the processor has it; not guaranteed to be exact",
+        description="`rerank` finds candidates in bfloat16, faster where the processor has it; "
+        "not guaranteed to be exact",
     )
     memory_mb: int = Field(4096, ge=1, description="MiB of test images' outputs held at once; changes no score")
 
@@ -79,17 +79,20 @@ class PredictionDepth(Evaluator):
         ]
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
-        """More neighbours than training images, as (field, message)."""
+        """Returns (field, message) pairs, also for more neighbours than there are training images."""
         found = super().problems(target)
         if target is None or self.k <= (has := sum(target.train_sizes())):
             return found
         return [*found, ("k", self._too_many(has))]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
-        """Scores `<layer>/knn_acc` against the labels (Wilson interval) and `mean_depth` (in layers, 0 to L), n =
-        test images; the curves `depth_histogram` and `depth/share` are the images at depth 0..L, counted and as shares,
-        and `depth/examples` the depth of each. Raises ValueError for a layer the model lacks, outputs that are not
-        finite, or a k beyond the training images."""
+        """Compares the votes of every layer with the labels and with the network's predictions.
+
+        Scores: `<layer>/knn_acc` against the labels (Wilson interval) and `mean_depth` (in layers, 0 to L), both with
+        n = test images. Curves: `depth_histogram` and `depth/share`, the images at depth 0..L as counts and as shares,
+        and `depth/examples`, the depth of each image. Raises ValueError for a layer that the model lacks, outputs that
+        are not finite, or a k that is more than the training images.
+        """
         assert self.layers is not None, "the layers are resolved before a run"
         if self.k > len(source.train):
             raise ValueError(self._too_many(len(source.train)))
@@ -122,11 +125,11 @@ class PredictionDepth(Evaluator):
     def _points(
         self, model: nn.Module, source: Dataset, split: Split, context: Context, progress: Progress
     ) -> Iterator[dict[str, Tensor]]:
-        """Of some images after another, what is compared at each layer, and SOFTMAX in any case."""
+        """Yields, for some images at a time, the outputs `[N, D]` of each probed layer, and always those of SOFTMAX."""
         assert self.layers is not None
         layers = dict.fromkeys((*self.layers, SOFTMAX))
         streamed = dict.fromkeys(PENULTIMATE if layer == SOFTMAX else layer for layer in layers)
-        # a sure network's outputs differ by less than float32 rounds to
+        # softmax outputs of a confident network differ by less than the rounding error of float32
         head = copy.deepcopy(model.get_submodule("fc")).double().requires_grad_(False)
         rows = max(1, min(ROWS, PIXELS // split.images_NCHW[0, 0].numel()))
         for piece in context.bank.stream(model, source, split, streamed, self.pool, rows, progress=progress):
@@ -139,10 +142,10 @@ class PredictionDepth(Evaluator):
             yield {layer: piece[layer] for layer in layers}
 
     def _votes(self, held: dict[str, Tensor], model: nn.Module, source: Dataset, context: Context) -> Tensor:
-        """`[L, Q]` of the test images whose outputs are held; those are given up."""
+        """Returns the votes `[L, Q]` for the test images whose outputs are in `held`, which is emptied."""
         assert self.layers is not None
         train, done = source.train, 0
-        # bfloat16 is too coarse for the softmax, which is small enough to be quick
+        # bfloat16 is too coarse for the softmax, which has so few outputs that an exact search is fast
         search: dict[str, Search] = {layer: "exact" if layer == SOFTMAX else self.search for layer in self.layers}
         nearest = {layer: Nearest(held.pop(layer), self.k, search[layer]) for layer in self.layers}
         for piece in self._points(model, source, train, context, silent):
@@ -161,7 +164,7 @@ class PredictionDepth(Evaluator):
 
 
 def _groups(pieces: Iterable[dict[str, Tensor]], limit_bytes: int) -> Iterator[dict[str, Tensor]]:
-    """Pieces joined to as few as stay under the limit; one piece may be beyond it."""
+    """Joins consecutive pieces into groups of at most `limit_bytes`. A single piece may exceed the limit."""
     held: list[dict[str, Tensor]] = []
     room = limit_bytes
     for piece in pieces:
@@ -175,12 +178,14 @@ def _groups(pieces: Iterable[dict[str, Tensor]], limit_bytes: int) -> Iterator[d
 
 
 def _joined(pieces: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    # layer by layer, so that only one is there twice
+    # layer by layer, so that only one layer is in memory twice
     return {layer: torch.cat([piece.pop(layer) for piece in pieces]) for layer in list(pieces[0])}
 
 
 def depths(votes_LQ: Tensor, final_Q: Tensor) -> Tensor:
-    """The smallest layer index `[Q]` from which on all votes equal the network's prediction; L if the last
-    differs."""
+    """Returns the smallest layer index `[Q]` from which on all votes equal the network's prediction.
+
+    It is L if the vote of the last layer differs.
+    """
     agree_LQ = (votes_LQ == final_Q).long()
     return len(votes_LQ) - agree_LQ.flip(0).cumprod(0).sum(0)
