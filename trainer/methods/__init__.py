@@ -1,6 +1,6 @@
-"""The methods by name: ours, and those that installed packages offer through the entry point group `relearn.methods`.
+"""The methods by name: our own, and those of installed packages (entry point group `relearn.methods`).
 
-A new one of ours is a file of its own and a member of `_OWN`. A spec can name a method, never import one.
+To add one of our own, write a file and add its class to `_OWN`. A spec can name a method but never import one.
 """
 
 from functools import cache
@@ -50,9 +50,9 @@ def _known() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
-    """PLUGINS (what installed packages offer), METHODS (all by name), and the unions AnyMethod and MethodSpec.
+    """Returns PLUGINS (what installed packages offer), METHODS (all by name), AnyMethod or MethodSpec.
 
-    They are made when first asked for: a package of methods imports this one, and may be imported before it.
+    They are made on first use, because a package of methods imports this one and may be imported before it.
     """
     if name not in ("PLUGINS", "METHODS", "AnyMethod", "MethodSpec"):  # nothing else may start the search
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
-"""What a method may declare; the loop asks and never branches on a method's name.
+"""What a method may declare. The training loop never branches on the name of a method.
 
-A method holds hyper-parameters only; what it must remember lives in `TrainState`. What happens at a generation's start is
-`forget`, what happens in its epochs is `phases`, which parameters a phase treats differently is `groups`, what is minimised is
-`loss`, and `before_step` and `after_step` stand around every step of the optimizer.
+A method holds only hyper-parameters; what it must remember is in `TrainState`. `forget` acts at the start of a
+generation, `phases` divides its epochs, `groups` divides the parameters that phases treat differently, and `loss` is
+the objective. `before_step` and `after_step` run around every step of the optimizer.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,10 @@ from trainer.core.state import TrainState
 
 @dataclass(frozen=True)
 class Scale:
-    """Multipliers on a group's learning rate and weight decay; a negative learning rate ascends, zero freezes the group."""
+    """Multipliers of a group's learning rate and weight decay.
+
+    With a negative learning rate the group ascends the loss, and with zero it is frozen.
+    """
 
     lr: float = 1.0
     weight_decay: float = 1.0
@@ -27,7 +30,10 @@ class Scale:
 
 @dataclass(frozen=True)
 class Phase:
-    """Consecutive epochs of a generation under one fresh optimizer; groups that `scales` does not name are unscaled."""
+    """Consecutive epochs of a generation under one fresh optimizer.
+
+    `scales` is by optimizer group; groups that it does not name are unscaled. `forgets` marks a forgetting phase.
+    """
 
     name: str
     epochs: range
@@ -37,7 +43,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What a generation's start did: scalars of the network drawn afresh, and scalars held at zero from now on."""
+    """What forgetting did at a generation's start.
+
+    `redrawn` scalars of the network were drawn again, and `pruned` scalars are held at zero from now on.
+    """
 
     redrawn: int = 0
     pruned: int = 0
@@ -45,7 +54,11 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the optimizer: its index in the epoch, the scheduled learning rate, and the detached loss of the batch."""
+    """One step of the optimizer.
+
+    `index` counts the steps of the epoch from 0, `lr` is the scheduled learning rate, and `loss` is the detached loss
+    of the batch.
+    """
 
     index: int
     lr: float
@@ -61,59 +74,67 @@ class NetworkBytes(NamedTuple):
 
 
 CrossEntropy = Callable[[Tensor, Tensor], Tensor]
-"""The recipe's: logits `[B, C]` and labels `[B]` to the mean over the batch, with the recipe's label smoothing."""
+"""The cross-entropy of the recipe, with its label smoothing: logits `[B, C]` and labels `[B]` to the batch mean."""
 
 
 class Method(BaseModel):
-    """Base of all methods, and itself ordinary training: nothing is forgotten and one phase holds all epochs."""
+    """Base of all methods. By itself it is ordinary training: nothing is forgotten, and one phase holds all epochs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     static_loss: ClassVar[bool] = False
-    """Whether a `loss` of its own does the same tensor operations at every step of a generation, so that a CUDA graph may
-    replay it."""
+    """Whether an overridden `loss` performs the same tensor operations at every step of a generation.
+
+    A CUDA graph may then replay it.
+    """
 
     name: str
 
     def forget(self, state: TrainState) -> Forgotten | None:
-        """Forgets at the start of every generation >= 1; None where the method's forgetting is not done here."""
+        """Forgets at the start of every generation >= 1.
+
+        Returns what it did, or None if the method does not forget here.
+        """
         return None
 
     def phases(self, generation: int, epochs: int) -> list[Phase]:
-        """The phases of `generation`, which together cover `range(epochs)` in order."""
+        """Returns the phases of `generation`, which together cover `range(epochs)` in order."""
         return [Phase("learning", range(epochs))]
 
     def groups(self, parameter_names: list[str]) -> dict[str, list[str]]:
-        """Optimizer groups: every name in exactly one. Names come in registration order."""
+        """Returns the optimizer groups, with every name in exactly one. The names come in registration order."""
         return {"all": parameter_names}
 
     def loss(
         self, state: TrainState, images_BCHW: Tensor, labels_B: Tensor, cross_entropy: CrossEntropy
     ) -> tuple[Tensor, Tensor]:
-        """The mean loss over the batch, and the network's logits `[B, C]`."""
+        """Returns the mean loss over the batch and the network's logits `[B, C]`."""
         logits_BC = state.model(images_BCHW)
         return cross_entropy(logits_BC, labels_B), logits_BC
 
     def before_step(self, state: TrainState, step: Step) -> None:
-        """Gradients are ready, weights have not moved."""
+        """Runs after the gradients are computed and before the weights are updated."""
 
     def after_step(self, state: TrainState) -> None:
-        """Weights have moved."""
+        """Runs after the weights are updated."""
 
     def measures(self, state: TrainState) -> dict[str, float]:
-        """What the method itself has to report of the epoch that just ended, by metric name."""
+        """Returns the method's own metrics of the epoch that has just ended, by name."""
         return {}
 
     def identity(self, generation: int) -> dict[str, Any] | None:
-        """The settings that shape `generation`, for its content key; None where it is ordinary training."""
+        """Returns the settings that shape `generation`, for its content key, or None if it is ordinary training."""
         return None if generation == 0 else self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}
 
     def needs_own_start(self) -> bool:
-        """Whether generation 0 must have been trained under this very method, which remembers something there."""
+        """Returns whether generation 0 must be trained with this method, because the method stores something there."""
         return False
 
     def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
-        """Settings that contradict the recipe or the model: (field, message) pairs. `epochs` is None where it is not known."""
+        """Returns (field, message) pairs for settings that contradict the recipe or the model.
+
+        `epochs` is the number of epochs per generation, or None if it is not known.
+        """
         return []
 
     def cut(self) -> LayerThreshold | None:
@@ -146,17 +167,20 @@ class Method(BaseModel):
 
     @classmethod
     def as_released(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """The settings `given`, the rest as in the authors' released code where it differs from the paper."""
+        """Returns the settings `given`, completed by those of the authors' released code that differ from the paper."""
         return given
 
     @classmethod
     def twins(cls) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """Identities that the method declares: settings of its own, and those of a method they must equal bit for bit."""
+        """Returns the identities that the method declares.
+
+        Each is a pair of settings: its own, and those of another method that must train the same weights bit for bit.
+        """
         return []
 
 
 class StudentMethod(Method):
-    """A method of which every generation >= 1 is a new network, taught by the one before it."""
+    """A method in which every generation >= 1 is a new network that is taught by the previous generation."""
 
     static_loss: ClassVar[bool] = True
 

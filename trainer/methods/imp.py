@@ -81,7 +81,7 @@ class IterativeMagnitudePruning(Method):
             }
 
     def after_step(self, state: TrainState) -> None:
-        """Holds what is pruned at zero."""
+        """Keeps pruned weights at zero."""
         for name, parameter in state.model.named_parameters():
             if (alive := state.memory.get(_ALIVE + name)) is not None:
                 parameter.data.mul_(alive)
@@ -94,7 +94,7 @@ class IterativeMagnitudePruning(Method):
         return (network.mask if generation > 0 else 0) + (network.parameters if self.rewind_epoch else 0)
 
     def identity(self, generation: int) -> dict[str, Any] | None:
-        if generation == 0 and self.rewind_epoch:  # generation 0 remembers what later ones rewind to
+        if generation == 0 and self.rewind_epoch:  # generation 0 stores what later ones rewind to
             return {"name": self.name, "rewind_epoch": self.rewind_epoch}
         return super().identity(generation)
 

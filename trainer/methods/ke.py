@@ -27,7 +27,7 @@ class KnowledgeEvolution(Method):
     redraw_mask: bool = Field(False, description="wels: another random mask every generation (released code: off)")
 
     def mask(self, state: TrainState) -> masks.ForgettingMask:
-        """The fit hypothesis at `state.generation`; nothing of it is stored, as it follows from the seed."""
+        """Returns the fit hypothesis at `state.generation`. It follows from the seed and is not stored."""
         if self.split == "kels":
             return masks.kels(state.model, self.split_rate)
         return masks.wels(state.model, self.split_rate, state.seed, *([state.generation] if self.redraw_mask else []))

@@ -1,4 +1,7 @@
-"""Later-layer forgetting: Zhou et al., Fortuitous Forgetting in Connectionist Networks, ICLR 2022 (SEAL paper section 4.1)."""
+"""Later-layer forgetting (LLF), to which SEAL is compared in section 4.1 of its paper.
+
+Zhou et al., Fortuitous Forgetting in Connectionist Networks, ICLR 2022.
+"""
 
 from typing import Any, Literal
 
@@ -18,7 +21,8 @@ class LLF(LayeredMethod):
     name: Literal["llf"] = "llf"
     redraw_law: Literal["uniform_fan_in", "same_as_init"] = Field(
         "uniform_fan_in",
-        description="U(+-1/sqrt(fan_in)) as the released code, or the law of the initialisation; the paper does not say",
+        description="U(+-1/sqrt(fan_in)) as the released code, or the law of the initialisation; "
+        "the paper does not say",
     )
     redraw_bias: bool = Field(
         False, description="also re-draw late biases from U(+-1/sqrt(fan_in)); the released code keeps them"

@@ -1,4 +1,7 @@
-"""SA-GD: Cai, Improving Learning with Simulated Annealing Gradient Descent, 2021, after a secondary source (protocols 4.7)."""
+"""SA-GD: Cai, Improving Learning with Simulated Annealing Gradient Descent, 2021.
+
+The details follow a secondary source (protocols 4.7).
+"""
 
 import math
 from typing import Any, Literal
@@ -14,11 +17,12 @@ _LOSS, _ASCENTS, _DOSE = "sa-gd/previous_loss", "sa-gd/ascents", "sa-gd/ascent_d
 
 
 class AnnealedDescent(Method):
-    """At every step the whole network descends with probability P, which falls with the change of the loss, else it ascends.
+    """At every step the whole network descends with probability P, which falls with the change of the loss, or ascends.
 
-    single: P = exp(-dE / (T0 lr ln(n+2))); double: P = exp(-(dE^(ln(n+2)^(-1/e)) / (T0 lr ln(n+2)))^(0.5772 ln(n+2))), where dE
-    is the change of the batch loss since the step before (0 before the first), n the epoch of the generation and lr the
-    scheduled rate. In an ascent the gradient is multiplied by -sigma; momentum and weight decay act as ever.
+    single: P = exp(-dE / (T0 lr ln(n+2))); double: P = exp(-(dE^(ln(n+2)^(-1/e)) / (T0 lr ln(n+2)))^(0.5772 ln(n+2))),
+    where dE is the change of the batch loss since the previous step (its loss counts as 0 before the first), n the
+    epoch of the generation and lr the scheduled rate. In an ascent the gradient is multiplied by -sigma; momentum and
+    weight decay act as usual.
     """
 
     name: Literal["sa-gd"] = "sa-gd"
@@ -30,7 +34,7 @@ class AnnealedDescent(Method):
     sigma: float = Field(1.0, gt=0, le=1000, description="scale of an ascent step [secondary source: 1 to 4]")
 
     def forget(self, state: TrainState) -> Forgotten | None:
-        """A generation starts as the first one does."""
+        """Clears the counters, so that every generation starts like the first one."""
         for key in (_LOSS, _ASCENTS, _DOSE):
             state.memory.pop(key, None)
         return None
@@ -49,7 +53,7 @@ class AnnealedDescent(Method):
         state.memory |= {_LOSS: loss, _ASCENTS: ascents + ascends, _DOSE: dose + self.sigma * step.lr * ascends}
 
     def descent_probability(self, change: torch.Tensor, lr: float, epoch: int) -> torch.Tensor:
-        """P for the change dE of the loss (float64 scalar) in `epoch` (from 0)."""
+        """Returns P for the change dE of the loss (a float64 scalar) in `epoch`, counted from 0."""
         log = math.log(epoch + 2)
         heat = self.temperature * lr * log
         if self.annealing == "single":

@@ -1,4 +1,5 @@
-"""SEAL, simulated annealing in early layers: Sarfi et al., CVPR 2023, section 3 and equation 3; ablations of Table 7."""
+"""SEAL, simulated annealing in early layers: Sarfi et al., CVPR 2023, section 3 and equation 3; ablations of Table
+7."""
 
 import math
 from typing import Any, Literal
@@ -14,9 +15,10 @@ _WEIGHT_DECAY = {"flip": -1.0, "zero": 0.0, "keep": 1.0}
 
 
 class SEAL(LayeredMethod):
-    """In every generation >= 1 the early layers first ascend the loss for k epochs while the later ones keep descending.
+    """In every generation >= 1 the early layers first ascend the loss for k epochs while the late ones keep descending.
 
-    The ascent step is `ascent_scale` times the *scheduled* learning rate. Then all layers descend; the schedule continues.
+    The ascent step is `ascent_scale` times the *scheduled* learning rate. Then all layers descend; the schedule
+    continues.
     """
 
     name: Literal["seal"] = "seal"
@@ -29,12 +31,13 @@ class SEAL(LayeredMethod):
     ascent_epochs: int | None = Field(None, ge=0, description="k in epochs; instead of ascent_fraction")
     ascent_weight_decay: Literal["flip", "zero", "keep"] = Field(
         "flip",
-        description="flip still pulls ascending weights to zero (paper), zero leaves them (released code), keep inflates them",
+        description="flip still pulls ascending weights to zero (paper), zero leaves them (released code), "
+        "keep inflates them",
     )
     variant: Literal["descent", "freeze", "reinit", "reverse"] = Field(
         "descent",
-        description="of the late layers while the early ones ascend (Table 7): they descend (SEAL itself), stay frozen, or are "
-        "first re-drawn as LLF does; reverse lets the late ascend and the early descend",
+        description="of the late layers while the early ones ascend (Table 7): they descend (SEAL itself), "
+        "stay frozen, or are first re-drawn as LLF does; reverse lets the late ascend and the early descend",
     )
     reverse_output_layer: bool = Field(
         True, description="in reverse, whether the output layer ascends too (released code: yes)"
@@ -46,7 +49,7 @@ class SEAL(LayeredMethod):
         return {"ascent_weight_decay": "zero", **k, **given}
 
     def k(self, epochs: int) -> int:
-        """Ascent epochs of a generation of `epochs`."""
+        """Returns the number of ascent epochs in a generation of `epochs` epochs."""
         return math.ceil(round(self.ascent_fraction * epochs, 9)) if self.ascent_epochs is None else self.ascent_epochs
 
     def forget(self, state: TrainState) -> Forgotten | None:

@@ -13,7 +13,8 @@ from trainer.methods.base import CrossEntropy, StudentMethod
 class SelfDistillation(StudentMethod):
     """Every generation >= 1 is a new network of the same architecture that imitates the one before it at a temperature.
 
-    Loss: (1 - a) CE(labels) + a tau^2 KL(softmax(teacher / tau) || softmax(student / tau)). One round is two generations.
+    Loss: (1 - a) CE(labels) + a tau^2 KL(softmax(teacher / tau) || softmax(student / tau)). One round is two
+    generations.
     """
 
     name: Literal["self-distillation"] = "self-distillation"

@@ -1,4 +1,7 @@
-"""Tolerant teacher: Yang et al., Training Deep Neural Networks in Generations, AAAI 2019 (SEAL Table 9; protocols 4.9)."""
+"""Tolerant teacher (SEAL Table 9; protocols 4.9).
+
+Yang et al., Training Deep Neural Networks in Generations, AAAI 2019.
+"""
 
 from typing import Any, Literal
 
@@ -11,9 +14,11 @@ from trainer.methods.base import CrossEntropy, StudentMethod
 
 
 class TolerantTeacher(StudentMethod):
-    """Generation 0, the patriarch, is taught not to be sure: w CE + (1 - w) (f_1 - mean(f_2 ... f_K)) of its sorted softmax.
+    """Generation 0 is trained to be less confident, and every later generation is a new network that learns from it.
 
-    Every later generation is a new network with the loss of born-again networks: v CE + (1 - v) KL(teacher || student).
+    The loss of generation 0, the patriarch, is w CE + (1 - w) (f_1 - mean(f_2 ... f_K)), where f is its sorted softmax.
+    Later generations have the loss of born-again networks, v CE + (1 - v) KL(teacher || student), where the teacher is
+    the generation before.
     """
 
     name: Literal["tolerant-teacher"] = "tolerant-teacher"
