@@ -1,8 +1,9 @@
 """`python -m trainer SPEC.json [SPEC.json ...]`: trains each spec in this process, one JSON line per epoch.
 
-With `--out DIR` every generation is saved, and what is already there is not trained again. Specs that agree on their first
-generations are trained separately here; sharing is the service's business. `python -m trainer replay` goes step by step over
-given batches (docs/replay.md), `python -m trainer slim` takes the slim network out of a checkpoint of Knowledge Evolution.
+With `--out DIR` every generation is saved, and saved generations are not trained again. Specs that agree on their first
+generations are trained separately here; only the service shares them. `python -m trainer replay` trains step by step
+over given batches (docs/replay.md). `python -m trainer slim` extracts the slim network from a checkpoint of Knowledge
+Evolution.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from trainer.run import run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 when every spec was trained, 1 when one diverged, 2 for a spec or a file that is wrong."""
+    """Runs the command line. Returns 0 on success, 1 if a run diverged, and 2 for a wrong spec or file."""
     given = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(format="%(message)s")
     commands: dict[str, Callable[[list[str]], None]] = {"replay": _replay, "slim": _slim}

@@ -1,7 +1,7 @@
-"""How long training steps take here: a few real ones, on made-up images of the right shape.
+"""Measures how long training steps take on this machine, by running a few of them on random images.
 
-The steps are those of `trainer.loop` with its data path, augmentation and CUDA graphs; only the pixels and the rate are not.
-Shapes: N images, B batch, H and W pixels.
+The steps are those of `trainer.loop` with its data path, augmentation and CUDA graphs. Only the pixels and the learning
+rate differ. Shapes: N images, B batch, H and W pixels.
 """
 
 import time
@@ -19,16 +19,20 @@ from trainer.methods import Normal
 from trainer.spec import TrainSpec
 
 WARM_UP = 3
-"""Steps before the first that counts: libraries choose and allocate, and a CUDA graph is captured."""
+"""Untimed steps at the start, in which libraries select algorithms and allocate memory and a CUDA graph is captured."""
 MOST, LEAST = 20, 2
-"""Blocks of steps that are timed: at most, and even when the time is up."""
+"""The largest number of timed blocks of steps, and the number that is timed even if the time is used up."""
 STILL = 1e-9
-"""Learning rate, at which made-up labels cannot make the loss diverge."""
+"""The learning rate, which is so small that random labels cannot make the loss diverge."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """`step_s`: seconds per step, one mean for each block of steps. `judged_image_s`: seconds per test image."""
+    """Measured times in seconds.
+
+    `step_s` holds the mean seconds per step of each block of steps. `judged_image_s` is the evaluation time per test
+    image.
+    """
 
     step_s: tuple[float, ...]
     judged_image_s: float
@@ -45,7 +49,7 @@ def measure(
 ) -> Timing:
     """Times steps of `spec` as in `generation` on images of `pixels` x `pixels`, for about `budget_s` seconds.
 
-    The data that the spec names is not read. Whoever calls pins the threads.
+    The data that the spec names is not read. The caller sets the number of threads.
     """
     ordinary = spec.method.step_kind(generation) == "ordinary"
     generation = 0 if ordinary or generation == 0 or spec.method.needs_own_start() else 1
@@ -63,7 +67,7 @@ def measure(
 
 @dataclass
 class _Clock:
-    """Reads the time when the device has done what it was given."""
+    """Reads the clock after the device has finished its work."""
 
     device: torch.device
     clock: Callable[[], float]
@@ -75,7 +79,7 @@ class _Clock:
 
 
 class _Timed(DataBatches):
-    """An epoch that ends when enough of its steps were timed, and judgements that are timed."""
+    """Batches whose epoch ends when enough steps are timed, and whose evaluation is timed."""
 
     def __init__(
         self, dataset: Dataset, batch_size: int, device: torch.device, budget_s: float, clock: Callable[[], float]
@@ -107,7 +111,10 @@ class _Timed(DataBatches):
 
 
 def _images(batch_size: int, classes: int, pixels: int, device: torch.device) -> Dataset:
-    """Four batches to train on and some images to judge on; they are shifted and mirrored as CIFAR and Tiny-ImageNet are."""
+    """Returns random images: four batches to train on, and some images to evaluate on.
+
+    They are augmented like CIFAR and Tiny-ImageNet.
+    """
     random = torch.Generator().manual_seed(0)
 
     def split(images: int) -> Split:
