@@ -57,7 +57,11 @@ def measure(
     changes = {"train": spec.train.model_copy(update=settings)} | ({"method": Normal()} if ordinary else {})
     spec = spec.model_copy(update=changes)
     batches = _Timed(
-        _images(spec.train.batch_size, classes, pixels, device), spec.train.batch_size, device, budget_s, clock
+        _images(spec.train.batch_size, classes, pixels, device),
+        spec.train.batch_size,
+        device,
+        budget_s,
+        clock,
     )
     state = loop.start(spec, classes, device)
     state.generation, state.monitors = generation, {"train_accuracy_at_start": 0.0}
@@ -124,4 +128,13 @@ def _images(batch_size: int, classes: int, pixels: int, device: torch.device) ->
     judged = 512 if device.type == "cuda" else min(batch_size, 32)
     names = tuple(str(label) for label in range(classes))
     grey = (0.5, 0.5, 0.5)
-    return Dataset("made-up", names, split(4 * batch_size), split(judged), grey, grey, shift=4, flip=True)
+    return Dataset(
+        "made-up",
+        names,
+        split(4 * batch_size),
+        split(judged),
+        grey,
+        grey,
+        shift=4,
+        flip=True,
+    )
