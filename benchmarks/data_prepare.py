@@ -1,12 +1,14 @@
 """Preparing a data set, and reading it after that, against a plain loop over its files and torchvision's ImageFolder.
 
-`python -m benchmarks.data_prepare [--quick]`. The files are JPEG crops of scikit-learn's two photographs, one folder per class.
+`python -m benchmarks.data_prepare [--quick]`. The files are JPEG crops of scikit-learn's two photographs, one folder
+per class.
 
-The plain loop (`Image.open`, `convert`, `resize`, `np.asarray`, which keeps nothing), ImageFolder under a DataLoader, and
-preparing by one thread, which also computes mean and deviation, writes and hashes, take turns over the same files. They are
-timed in seconds of CPU time, which a busy machine stretches least; rates are of medians. Preparing by as many threads as it
-chooses is timed by the clock. Pixels must be equal to the loop's. Then the cache is opened, read in random batches of 256 rows,
-which is what training gets in ImageFolder's place and what the ratio is of, and verified, which decodes 32 images again.
+The plain loop (`Image.open`, `convert`, `resize`, `np.asarray`, which keeps nothing), ImageFolder under a DataLoader,
+and preparing by one thread, which also computes mean and deviation, writes and hashes, take turns over the same files.
+They are timed in seconds of CPU time, which depends least on the load of the machine; rates are of medians. Preparing
+by as many threads as it chooses is timed by the clock. Pixels must be equal to the loop's. Then the cache is opened,
+read in random batches of 256 rows, which is what training gets in ImageFolder's place and what the ratio is of, and
+verified, which decodes 32 images again.
 """
 
 import argparse
@@ -39,13 +41,13 @@ from trainer.core.determinism import pin_threads
 
 CLASSES, BATCH = 10, 256
 PREPARE_FLOOR, READ_FLOOR = 0.5, 5.0
-"""Of the rate of preparing over the plain loop's, and of the rate of reading over ImageFolder's."""
+"""The least ratios: the rate of preparing over the plain loop's, and the rate of reading over ImageFolder's."""
 CASES = (((64, 64), 64, 1200), ((500, 375), 64, 200), ((500, 375), 224, 160), ((1100, 750), 224, 48))
-"""Width and height of the files, px of the recipe, and how many files of a quick run."""
+"""The width and height of the files and the size of the recipe in pixels, and the number of files in a quick run."""
 
 
 def main() -> int:
-    """1 when pixels differ or a ratio stays under its floor."""
+    """Returns 1 if pixels differ or a ratio is below its floor, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.data_prepare", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -79,7 +81,10 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """Images per CPU second, but for `clock`, which is preparing by the clock, and `verify`, in MB per second."""
+    """Rates in images per CPU second.
+
+    `clock` is preparing per second of wall time, and `verify` is in MB per second.
+    """
 
     loop: float
     imagefolder: float
@@ -124,11 +129,20 @@ def measured(listing: Listing, recipe: Recipe, cache_root: Path, rounds: int) ->
     error = max(int(np.abs(ours.permute(1, 2, 0).numpy().astype(int) - theirs).max()) for ours, theirs in pairs)
     loop, imagefolder, ours = (count / each for each in seconds[:3])
     clock = count / statistics.median(clocks[1:])
-    return Measured(loop, imagefolder, ours, reading(images_NCHW), clock, open_ms, size / 1e6 / verify_s, error)
+    return Measured(
+        loop,
+        imagefolder,
+        ours,
+        reading(images_NCHW),
+        clock,
+        open_ms,
+        size / 1e6 / verify_s,
+        error,
+    )
 
 
 def reading(images_NCHW: Tensor) -> float:
-    """Images per CPU second in random batches, of half a second and more."""
+    """Returns images per CPU second in random batches, measured for at least half a second."""
     drawn = torch.Generator().manual_seed(0)
     batches, began = 0, time.process_time()
     while (spent := time.process_time() - began) < 0.5:
@@ -138,7 +152,7 @@ def reading(images_NCHW: Tensor) -> float:
 
 
 def plain(listing: Listing, size: int) -> Iterator[np.ndarray]:
-    """The baseline: what a first script would write."""
+    """Runs the baseline, which is what a simple script would do."""
     for item in listing.splits["all"].items:
         image = Image.open(listing.root / item).convert("RGB")
         yield np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
@@ -151,7 +165,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def write_images(root: Path, count: int, width: int, height: int) -> Listing:
-    """Crops at random places and scales, so that neighbours in a file look like a photograph's."""
+    """Makes crops at random places and scales, so that neighbouring pixels are like those of a photograph."""
     photos = [Image.fromarray(photo) for photo in load_sample_images().images]
     random = np.random.default_rng(0)
     items = []
@@ -167,7 +181,11 @@ def write_images(root: Path, count: int, width: int, height: int) -> Listing:
         items.append(item)
     names = tuple(map(str, range(CLASSES)))
     return Listing(
-        "one folder per class", root, names, names, {"all": ListedSplit(tuple(items), tuple(int(i[0]) for i in items))}
+        "one folder per class",
+        root,
+        names,
+        names,
+        {"all": ListedSplit(tuple(items), tuple(int(i[0]) for i in items))},
     )
 
 

@@ -2,14 +2,16 @@
 
 `python -m benchmarks.few_shot_affines [--quick] [--device cuda]` needs torch, torchvision, numpy and pydantic.
 
-The measure is seconds per image-step: one image forward and backward in one minibatch of 4. The plain loop adapts gamma, beta
-and head of a ResNet-50 (64 px, frozen convs, NCHW, float32) one episode after another; ours adapts as many together as
-`affines.chunk` says, 10 on a CPU. They take turns, over the same minibatches. On a GPU the loop is timed on a few episodes and
-the 600 are in one batch, as far as memory goes.
+The measure is seconds per image-step: one image forward and backward in one minibatch of 4. The plain loop adapts
+gamma, beta and head of a ResNet-50 (64 px, frozen convs, NCHW, float32) one episode after another; ours adapts as many
+together as `affines.chunk` says, 10 on a CPU. They take turns, over the same minibatches. On a GPU the loop is timed on
+a few episodes and the 600 are in one batch, as far as memory goes.
 
-In float64 a small network is adapted for 100 epochs in both modes of BatchNorm: scores must agree to 1e-9, accuracies exactly.
+In float64 a small network is adapted for 100 epochs in both modes of BatchNorm: scores must agree to 1e-9, accuracies
+exactly.
 
-CPU seconds of one thread, which a busy machine stretches least; on a GPU wall seconds around a synchronisation.
+CPU seconds of one thread, which depends least on the load of the machine; on a GPU wall seconds around a
+synchronisation.
 """
 
 import argparse
@@ -31,13 +33,16 @@ from trainer.core.determinism import pin_precision, pin_threads
 from trainer.core.models import AnyModel, DigitsResNet, ImageNetResNet, build
 
 FLOORS = {"cpu": 2.5, "cuda": 25.0}
-"""That of a GPU is half of what an H100 reached, whose plain loop waits for the CPU it has."""
+"""The least ratio on a CPU and on a GPU.
+
+The GPU's is half of what an H100 reached, whose plain loop waits for its CPU.
+"""
 SCORES = 1e-9
 MODES: tuple[Literal["train", "eval"], ...] = ("eval", "train")
 
 
 def main() -> int:
-    """1 when scores differ or a ratio stays under its floor."""
+    """Returns 1 if scores differ or a ratio is below its floor, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.few_shot_affines", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -61,8 +66,15 @@ def main() -> int:
 
 
 def _seconds(mode: Literal["train", "eval"], device: torch.device, turns: int) -> tuple[float, float]:
-    """Per image-step: the plain loop's and ours."""
-    spec = FewShot(targets=("any",), mode="linear+affines", shots=(4,), queries=1, epochs=1, bn_mode=mode)
+    """Returns the seconds per image-step of the plain loop and of ours."""
+    spec = FewShot(
+        targets=("any",),
+        mode="linear+affines",
+        shots=(4,),
+        queries=1,
+        epochs=1,
+        bn_mode=mode,
+    )
     model, data, support, query, starts, orders = _episodes(ImageNetResNet(name="resnet50"), 64, spec, None, device)
     E, S, few = len(support), support.shape[1], min(len(support), 2)
     plain, ours = [], []
@@ -81,8 +93,14 @@ def _seconds(mode: Literal["train", "eval"], device: torch.device, turns: int) -
 
 
 def _error(mode: Literal["train", "eval"], device: torch.device) -> float:
-    """Largest difference of a query score in float64, infinite where a prediction differs."""
-    spec = FewShot(targets=("any",), mode="linear+affines", shots=(1,), queries=15, bn_mode=mode)
+    """Returns the largest difference of a query score in float64, which is infinite if a prediction differs."""
+    spec = FewShot(
+        targets=("any",),
+        mode="linear+affines",
+        shots=(1,),
+        queries=15,
+        bn_mode=mode,
+    )
     model, data, support, query, starts, orders = _episodes(
         DigitsResNet(name="resnet-digits", width=8), 16, spec, 3, device
     )
@@ -101,8 +119,10 @@ def _error(mode: Literal["train", "eval"], device: torch.device) -> float:
 def _episodes(
     spec_of_model: AnyModel, pixels: int, spec: FewShot, episodes: int | None, device: torch.device
 ) -> tuple[nn.Module, Dataset, Tensor, Tensor, Tensor, Tensor]:
-    """A network (float64 where `episodes` says how many) with statistics that fit its weights, and support, query, starts and
-    orders of episodes of random images."""
+    """Returns a network and episodes of random images: support, query, starts and orders.
+
+    The network is float64 if `episodes` is given, and its statistics fit its weights.
+    """
     random = torch.Generator().manual_seed(1)
     model = build(spec_of_model, classes=10, seed=0).to(device, torch.float64 if episodes else torch.float32)
     parameter = next(model.parameters())
@@ -111,7 +131,12 @@ def _episodes(
     model.eval()
     images = torch.randint(0, 256, (1, 3, pixels, pixels), dtype=torch.uint8, generator=random)
     data = Dataset(
-        "random", ("only",), Split(images, torch.zeros(1)), Split(images, torch.zeros(1)), (0.5,) * 3, (0.25,) * 3
+        "random",
+        ("only",),
+        Split(images, torch.zeros(1)),
+        Split(images, torch.zeros(1)),
+        (0.5,) * 3,
+        (0.25,) * 3,
     )
     E = episodes or min(spec.episodes, affines.chunk(model, data, spec.batch_size))
     S, Q = spec.ways * spec.shots[0], spec.ways * spec.queries
@@ -128,7 +153,7 @@ def _episodes(
 def _loop(
     model: nn.Module, data: Dataset, support: Tensor, start_DW: Tensor, order_TS: Tensor, spec: FewShot
 ) -> nn.Module:
-    """The network as one episode leaves it."""
+    """Returns the network after adapting to one episode."""
     network = copy.deepcopy(model).requires_grad_(False)
     head = nn.Linear(len(start_DW) - 1, spec.ways, device=start_DW.device, dtype=start_DW.dtype)
     with torch.no_grad():

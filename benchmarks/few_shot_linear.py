@@ -1,18 +1,19 @@
 """Few-shot Linear: all heads of 600 episodes at once, and the whole job, against one plain loop per episode.
 
-`python -m benchmarks.few_shot_linear [--quick] [--device cuda]` needs torch, torchvision, numpy and pydantic; with numba the
-compiled recurrence is measured too.
+`python -m benchmarks.few_shot_linear [--quick] [--device cuda]` needs torch, torchvision, numpy and pydantic; with
+numba the compiled recurrence is measured too.
 
 Heads: 5-way, 15 queries, D = 2048, 1, 5, 20 and 50 shots, 600 episodes of each. The plain loop is torch.optim.SGD on a
-torch.nn.Linear in float64, timed on a few episodes and scaled to 600; ours is timed on 600 episodes (--quick: fewer, scaled)
-with everything it does after the features: episodes, starts, orders, Gram matrices, recurrence, scores. They take turns. Scores
-of the same episodes must agree to 1e-10 and accuracies exactly.
+torch.nn.Linear in float64, timed on a few episodes and scaled to 600; ours is timed on 600 episodes (--quick: fewer,
+scaled) with everything it does after the features: episodes, starts, orders, Gram matrices, recurrence, scores. They
+take turns. Scores of the same episodes must agree to 1e-10 and accuracies exactly.
 
-Whole job: ResNet-50 at 64 px on a target of 10,000 images, all four numbers of shots. The plain loop passes the images of each
-episode through the network (NCHW, BatchNorm as it is) and then trains the head; ours passes each image of the target once.
-Both rates are measured on some images and scaled, and the sum of heads and images is compared.
+Whole job: ResNet-50 at 64 px on a target of 10,000 images, all four numbers of shots. The plain loop passes the images
+of each episode through the network (NCHW, BatchNorm as it is) and then trains the head; ours passes each image of the
+target once. Both rates are measured on some images and scaled, and the sum of heads and images is compared.
 
-CPU seconds of one thread, which a busy machine stretches least; on a GPU wall seconds around a synchronisation.
+CPU seconds of one thread, which depends least on the load of the machine; on a GPU wall seconds around a
+synchronisation.
 """
 
 import argparse
@@ -37,11 +38,11 @@ FLOORS = {"torch": 30.0, "numba": 50.0}
 JOB_FLOOR = 45.0
 SCORES, FEATURES = 1e-10, 1e-4
 PLAIN = {1: 12, 5: 6, 20: 2, 50: 1}
-"""Episodes of the plain loop in one turn of a quick run."""
+"""The number of episodes of the plain loop in one turn of a quick run."""
 
 
 def main() -> int:
-    """1 when scores differ or a ratio stays under its floor."""
+    """Returns 1 if scores differ or a ratio is below its floor, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.few_shot_linear", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -66,8 +67,8 @@ def main() -> int:
 def _heads(
     device: torch.device, kernels: dict[str, heads.Recurrence], quick: bool
 ) -> tuple[dict[str, float], float, bool]:
-    """Seconds for 600 episodes of each number of shots by name, the largest difference of a score, and whether all predictions
-    are equal."""
+    """Returns the seconds for 600 episodes of each number of shots by name, the largest difference of a score, and
+    whether all predictions are equal."""
     random = torch.Generator().manual_seed(0)
     features_ND = (torch.randn(4000, D, generator=random).relu() / 2).to(device)
     labels_N = torch.arange(8).repeat_interleave(500)
@@ -108,21 +109,22 @@ def _heads(
 
 
 def _job(device: torch.device, plain_heads: float, our_heads: float, images: int) -> tuple[float, float]:
-    """Ratio of the whole jobs, and how far features differ relative to their size."""
+    """Returns the ratio of the whole jobs and the largest difference of features relative to their size."""
     loop_image, our_image, preparing, error = _image_seconds(device, images)
     passes = sum(EPISODES * 5 * (shots + 15) for shots in SHOTS)
     plain, ours = passes * loop_image + plain_heads, preparing + TARGET_IMAGES * our_image + our_heads
     print(f"{'whole job':16}{'images':>10}{'ms each':>10}{'heads, s':>10}{'all, s':>10}{'ratio':>8}{'floor':>8}")
     print(f"{'plain':16}{passes:10,}{loop_image * 1e3:10.2f}{plain_heads:10.1f}{plain:10.0f}")
     print(
-        f"{'ours':16}{TARGET_IMAGES:10,}{our_image * 1e3:10.2f}{our_heads:10.1f}{ours:10.0f}{plain / ours:8.1f}{JOB_FLOOR:8.0f}"
+        f"{'ours':16}{TARGET_IMAGES:10,}{our_image * 1e3:10.2f}{our_heads:10.1f}{ours:10.0f}"
+        f"{plain / ours:8.1f}{JOB_FLOOR:8.0f}"
     )
     print(f"scaled from samples; features differ by {error:.1e} of their size\n")
     return plain / ours, error
 
 
 def _ours(features_ND: Tensor, labels_N: Tensor, spec: FewShot, kernel: heads.Recurrence) -> Tensor:
-    """Query scores `[E, Q, W]`, with everything that is done after the features."""
+    """Returns the query scores `[E, Q, W]`, with everything that is done after the features."""
     ledger = draw("any", labels_N, spec.ways, spec.shots[0], spec.queries, spec.episodes, spec.seed)
     scores = []
     size = heads.chunk(ledger.support_ES.shape[1], D, spec.ways, spec.epochs, features_ND.device)
@@ -133,7 +135,7 @@ def _ours(features_ND: Tensor, labels_N: Tensor, spec: FewShot, kernel: heads.Re
 
 
 def _plain(features_ND: Tensor, ledger: Ledger, spec: FewShot, episode: int) -> Tensor:
-    """Query scores `[Q, W]` of one episode by a loop over minibatches."""
+    """Returns the query scores `[Q, W]` of one episode by a loop over minibatches."""
     start_DW, order_TS = (drawn.to(features_ND.device) for drawn in spec.draw_head(D, "any", spec.shots[0], episode))
     support_SD = features_ND[ledger.support_ES[episode]].double()
     head = nn.Linear(D, spec.ways, device=features_ND.device, dtype=torch.float64)
@@ -156,8 +158,8 @@ def _plain(features_ND: Tensor, ledger: Ledger, spec: FewShot, episode: int) -> 
 
 
 def _image_seconds(device: torch.device, n: int) -> tuple[float, float, float, float]:
-    """Seconds per image of the plain forward pass and of ours, seconds once for our folding, and how far features differ
-    relative to their size."""
+    """Returns the seconds per image of the plain forward pass and of ours, the seconds of our folding, and the largest
+    difference of features relative to their size."""
     model = build(ImageNetResNet(name="resnet50"), classes=200, seed=0).to(device)
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():  # statistics that fit the weights
@@ -166,7 +168,14 @@ def _image_seconds(device: torch.device, n: int) -> tuple[float, float, float, f
     split = Split(
         torch.randint(0, 256, (n, 3, 64, 64), dtype=torch.uint8, generator=random), torch.zeros(n, dtype=torch.int64)
     )
-    data = Dataset("random", ("only",), split, split, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    data = Dataset(
+        "random",
+        ("only",),
+        split,
+        split,
+        (0.5, 0.5, 0.5),
+        (0.25, 0.25, 0.25),
+    )
 
     def plain() -> Tensor:
         kept: list[Tensor] = []

@@ -2,16 +2,16 @@
 
 `python -m benchmarks.hessian [--quick] [--device cuda]` needs torch, torchvision, numpy and pydantic alone.
 
-The truth is the full float64 Hessian of a convolutional network with BatchNorm and 1,082 parameters, of minibatches of 32
-digits, in four states. The baseline takes the eigenvalues one after another by power iteration with deflation (Yao et al. 2020,
-"PyHessian"; Golub and Van Loan 2013, 8.2), written out below, from a Gaussian start, until the estimate changes by less than a
-tolerance. An error is the largest relative one of the k values, both lists in the order of sign and size, so that it does not
-count in which order they were found.
+The reference is the full float64 Hessian of a convolutional network with BatchNorm and 1,082 parameters, on minibatches
+of 32 digits, in four states of training. The baseline, written out below, finds the eigenvalues one after another by
+power iteration with deflation (Yao et al. 2020, "PyHessian"; Golub and Van Loan 2013, 8.2), from a Gaussian start until
+the estimate changes by less than a tolerance. The error is the largest relative error of the k values. Both lists are
+sorted by sign and size first, so the order in which values are found does not matter.
 
-The ratio of a state is that of the products over all its minibatches, the baseline's to ours. Ours is asked for the residual
-1e-6 and must be right to OUR_ACCURACY. The baseline counts with the tolerance of TOLERANCES that suits it best, knowing the
-truth: the one with the fewest products for an error of at most ACCURACY in every minibatch, or where none reaches that (marked
-*), the one with the smallest error. The benchmark's ratio is the smallest of the four.
+The ratio of a state is the number of products of the baseline over ours, summed over its minibatches. Our side must
+reach the residual 1e-6 and an error of OUR_ACCURACY. The baseline uses the most favourable of TOLERANCES, chosen with
+knowledge of the reference: the one with the fewest products for an error of at most ACCURACY in every minibatch or, if
+none reaches that (marked *), the one with the smallest error. The ratio of the benchmark is the smallest of the four.
 """
 
 import argparse
@@ -37,16 +37,19 @@ from trainer.core.seeding import generator
 K, BATCH, SMOOTHING, WEIGHT_DECAY = 5, 32, 0.1, 5e-4
 STATES = ("init", "early", "trained", "ascent")
 TOLERANCES = {1e-3: 100, 1e-4: 1_000, 1e-5: 1_000, 1e-6: 1_000, 1e-7: 1_000, 1e-8: 1_000}
-"""The baseline's: relative change and, per eigenvalue, iterations at most. The first pair is what is published."""
+"""The baseline's tolerances (relative changes) with the maximal iterations per eigenvalue.
+
+The first pair is published.
+"""
 ACCURACY, LOOSE = 1e-6, 1e-4
-"""Of the baseline; the ratios at the loose one are printed too."""
+"""The errors that the baseline must reach. The ratios at the loose one are only printed."""
 OUR_ACCURACY = 1e-8
 FLOOR = 5.0
 
 
 @dataclass
 class Tally:
-    """Of one way over the minibatches of one state."""
+    """The sums of one algorithm over the minibatches of one state."""
 
     products: int = 0
     error: float = 0.0
@@ -59,7 +62,7 @@ class Tally:
 
 
 def main() -> int:
-    """1 when our values are off or the ratio stays under its floor."""
+    """Returns 1 if our values are wrong or the ratio is below its floor, else 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hessian", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -78,20 +81,20 @@ def main() -> int:
     for name, values in {"negative": [-10.0, -9, -8, -7, -6, 5], "near tie": [10.0, -9.99, 6, -5.99, 3]}.items():
         print(quadratic(name, values))
     for accuracy in (LOOSE, ACCURACY):
-        ratios, told = [], []
+        ratios, parts = [], []
         for state, ways in tallies.items():
-            baseline, reached = judged(ways, accuracy)
+            baseline, reached = best_baseline(ways, accuracy)
             ratios.append(baseline.products / ways["ours"].products)
-            told.append(f"{state} {ratios[-1]:.1f}{'' if reached else '*'}")
-        print(f"products, power / ours, at an error of at most {accuracy:g}: {', '.join(told)}; ", end="")
+            parts.append(f"{state} {ratios[-1]:.1f}{'' if reached else '*'}")
+        print(f"products, power / ours, at an error of at most {accuracy:g}: {', '.join(parts)}; ", end="")
         print(f"geometric mean {math.exp(statistics.fmean(map(math.log, ratios))):.1f}")
     worst = max(ways["ours"].error for ways in tallies.values())
     print_result("hessian", min(ratios), FLOOR, worst, device)
     return int(min(ratios) < FLOOR or worst > OUR_ACCURACY)
 
 
-def judged(ways: dict[str, Tally], accuracy: float) -> tuple[Tally, bool]:
-    """The baseline where it needs the fewest products for `accuracy`, or with False where it is best."""
+def best_baseline(ways: dict[str, Tally], accuracy: float) -> tuple[Tally, bool]:
+    """Returns the baseline with the fewest products for `accuracy` and True, or the most accurate one and False."""
     baseline = [way for name, way in ways.items() if name != "ours"]
     enough = [way for way in baseline if way.error <= accuracy]
     if enough:
@@ -102,7 +105,10 @@ def judged(ways: dict[str, Tally], accuracy: float) -> tuple[Tally, bool]:
 def compare(
     model: nn.Module, digits: Dataset, minibatches: int, tolerances: Mapping[float, int] = MappingProxyType(TOLERANCES)
 ) -> dict[str, Tally]:
-    """Ours and the baseline at every tolerance; they take turns, minibatch by minibatch. Seconds are of CPU time on a CPU."""
+    """Runs our algorithm and the baseline at every tolerance, in turns on every minibatch.
+
+    Seconds are of CPU time on a CPU, and of wall time on a GPU.
+    """
     clock = time.process_time if digits.train.labels_N.device.type == "cpu" else time.perf_counter
     ways = {"ours": Tally()} | {f"power {tolerance:g}": Tally() for tolerance in tolerances}
     rows = torch.randperm(len(digits.train), generator=generator(0, "hessian", "rows"))
@@ -124,7 +130,7 @@ def compare(
 
 
 def off(found_k: Tensor, truth_k: Tensor) -> float:
-    """Largest relative error, the values paired in the order of their signs and sizes."""
+    """Returns the largest relative error, with the values paired in the order of their signs and sizes."""
     found, truth = found_k.sort().values, truth_k.sort().values
     return float(((found - truth) / truth).abs().max())
 
@@ -132,7 +138,7 @@ def off(found_k: Tensor, truth_k: Tensor) -> float:
 def power_iteration(
     matvec: Matvec, size: int, k: int, random: torch.Generator, tolerance: float, iterations: int, device: torch.device
 ) -> tuple[Tensor, int]:
-    """The baseline: k values in the order they were found, `[k]`, and the products they took."""
+    """Runs the baseline; returns k values `[k]` in the order in which they were found, and the number of products."""
     found, values, products = torch.zeros(0, size, dtype=torch.float64, device=device), [], 0
     for _ in range(k):
         v_P = torch.randn(size, generator=random, dtype=torch.float64).to(device)
@@ -152,7 +158,7 @@ def power_iteration(
 
 
 def quadratic(name: str, eigenvalues: list[float]) -> str:
-    """What both find of a matrix `[60, 60]` with these eigenvalues and otherwise small ones."""
+    """Describes what both algorithms find of a matrix `[60, 60]` with these eigenvalues and otherwise small ones."""
     values = torch.cat([torch.tensor(eigenvalues), torch.linspace(-0.5, 0.5, 60 - len(eigenvalues))]).double()
     basis = torch.linalg.qr(torch.randn(60, 60, dtype=torch.float64, generator=generator(0, "hessian", "basis"))).Q
     matrix = basis @ values.diag() @ basis.T
@@ -189,7 +195,7 @@ class Objective:
         return hvp(self(flat_P), [flat_P])
 
     def full_hessian(self) -> Tensor:
-        """`[P, P]`, forward over reverse mode, made symmetric to the last bit."""
+        """Returns the Hessian `[P, P]` by forward over reverse mode, made symmetric to the last bit."""
         gradient = torch.func.grad(self)
         units_PP = torch.eye(len(self.flat_P), dtype=torch.float64, device=self.flat_P.device)
         column = torch.func.vmap(lambda unit_P: torch.func.jvp(gradient, (self.flat_P,), (unit_P,))[1], chunk_size=64)
@@ -198,7 +204,7 @@ class Objective:
 
 
 def network(state: str, digits: Dataset) -> nn.Module:
-    """After no, 10 or 400 steps of training, or 400 and 60 more upwards; float64, in eval mode."""
+    """Returns the network after 0, 10 or 400 steps of training, or after 400 and 60 ascending ones, in float64."""
     torch.manual_seed(0)
     layers = OrderedDict(
         conv1=nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),

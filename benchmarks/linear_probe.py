@@ -1,17 +1,18 @@
-"""The linear probe against a plain loop of the same protocol: ResNet-50, 64 px, 102 classes, 3 learning rates x 120 epochs.
+"""The linear probe against a plain loop of the same protocol: ResNet-50, 64 px, 102 classes, 3 rates x 120 epochs.
 
 `python -m benchmarks.linear_probe [--quick] [--device cuda]` needs torch, torchvision, numpy and pydantic alone.
 
-The plain loop is three separate runs; in each, every epoch forwards the frozen network (eval mode, NCHW, batch 32, over images
-that are normalised floats already) under torch.optim.SGD on its head, and judges as many test images as there are training
-images. It is timed on a SAMPLE of batches, scaled to all epochs. Ours is `LinearProbe.run` from uint8 images to scores,
-timed whole. Both sides also do the honest selection: a second training on 80 % of the training images, judged on the other 20 %
-after every epoch. The rows without it, and without any judging, are put together from our parts. The sides take turns and are
-timed on one thread in seconds of CPU time, on a GPU in seconds; medians count. The floor is that of the whole job.
+The plain loop consists of three separate runs. In each, every epoch runs the frozen network (eval mode, NCHW, batch 32,
+images as normalised floats) under torch.optim.SGD on its head, and evaluates as many test images as there are training
+images. It is timed on a SAMPLE of batches and scaled to all epochs. Our side is `LinearProbe.run` from uint8 images to
+scores, timed as a whole. Both sides also perform the unbiased selection: a second training on 80 % of the training
+images, which is evaluated on the other 20 % after every epoch. The rows without it, and without any evaluation, are
+composed of our parts. The sides take turns and are timed on one thread in seconds of CPU time, or on a GPU in seconds
+of wall time; the medians count. The floor is for the whole job.
 
-Equal means: float64 heads on the same features as those of three runs of torch.optim.SGD, with the same hits after each epoch;
-features as those of the plain network, in float32. Heads are compared on features of moderate size: at rate 0.1 large ones make
-SGD chaotic, so that two plain runs that start 1e-15 apart are soon 1e-7 apart, too.
+Results must be equal: float64 heads to those of three runs of torch.optim.SGD on the same features, with the same hits
+after each epoch, and float32 features to those of the plain network. Heads are compared on features of moderate size.
+At rate 0.1 large features make SGD chaotic: even two plain runs that start 1e-15 apart soon differ by 1e-7.
 
 Legend: N images, C classes, D features, R learning rates, B a minibatch.
 """
@@ -40,15 +41,18 @@ CLASSES, PIXELS, BATCH = 102, 64, 32
 SPEC = LinearProbe(targets=("benchmark",))
 RATES, EPOCHS = SPEC.learning_rates, SPEC.epochs
 FLOOR, GPU_FLOOR = 250.0, 20.0
-"""That of a GPU is arithmetic; an H100 reached 201, and 127 with `--quick`."""
+"""The least ratio on a CPU and on a GPU.
+
+The GPU's follows from arithmetic; an H100 reached 201, and 127 with `--quick`.
+"""
 HEADS_ERROR, FEATURES_ERROR = 1e-12, 1e-4
-"""Absolute on a weight in float64, and relative to the largest feature in float32."""
+"""The largest absolute error of a float64 weight, and the largest float32 error relative to the largest feature."""
 MODERATE = 200.0
-"""Mean squared norm of the features on which heads are compared."""
+"""The mean squared norm of the features on which heads are compared."""
 
 
 def main() -> int:
-    """1 when results are unequal or a ratio stays under its floor."""
+    """Returns 1 if results are unequal or a ratio is below its floor, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.linear_probe", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -57,7 +61,7 @@ def main() -> int:
     options = parser.parse_args()
     pin_threads(1)
     pin_precision("fp32")
-    torch.manual_seed(0)  # of the plain loop; ours never draws from the global generator
+    torch.manual_seed(0)  # for the plain loop; our side never draws from the global generator
     device = torch.device(options.device)
     images, rounds, batches, epochs = (306, 3, 6, 12) if options.quick else (2040, 5, 16, 120)
     dataset, network = random_data(images), frozen_network(device)
@@ -71,7 +75,7 @@ def main() -> int:
 
 
 def table(network: nn.Module, dataset: Dataset, device: torch.device, rounds: int, batches: int) -> float:
-    """Times both sides, prints the table, returns the ratio of the whole job."""
+    """Times both sides, prints the table, and returns the ratio of the whole job."""
     bank, N, share, some = Bank(), len(dataset.train), batches * BATCH, 4
     few_NCHW = dataset.floats(dataset.train.images_NCHW[:share]).to(device)
     few_N = dataset.train.labels_N[:share].to(device)
@@ -81,26 +85,28 @@ def table(network: nn.Module, dataset: Dataset, device: torch.device, rounds: in
     runs = cycle([plain_run(network, few_NCHW, few_N, rate) for rate in RATES])
     turns: dict[str, Callable[[], object]] = {
         "plain batches": lambda: list(islice(next(runs), batches)),
-        "plain judged": lambda: plain_judged(network, few_NCHW, few_N),
+        "plain evaluated": lambda: plain_evaluated(network, few_NCHW, few_N),
         "plain forward": lambda: plain_features(network, few_NCHW),
         "our features": lambda: bank.features(network, dataset, dataset.train),
         "bf16 features": lambda: bank.features(network, dataset, dataset.train, "bf16"),
         "plain heads": lambda: [list(plain_heads(x_ND, labels_N, start_CD, orders, rate)) for rate in RATES],
         "our heads": lambda: list(train_heads(x_ND, labels_N, start_CD, orders, SPEC)),
-        "our judging": lambda: [hits(start_CD.repeat(len(RATES), 1, 1), x_ND, labels_N) for _ in orders],
+        "our evaluation": lambda: [hits(start_CD.repeat(len(RATES), 1, 1), x_ND, labels_N) for _ in orders],
         "our job": lambda: SPEC.run(network, dataset, dataset),
     }
     s = {name: statistics.median(each) for name, each in interleaved(turns, rounds, device).items()}
 
     passes = len(RATES) * EPOCHS * N
-    train, judge = s["plain batches"] / share, s["plain judged"] / share
-    heads, our_heads, our_judging = (s[name] * EPOCHS / some for name in ("plain heads", "our heads", "our judging"))
+    train, evaluate = s["plain batches"] / share, s["plain evaluated"] / share
+    heads, our_heads, our_evaluation = (
+        s[name] * EPOCHS / some for name in ("plain heads", "our heads", "our evaluation")
+    )
     forward, features = s["plain forward"] / share * N, s["our features"]
-    honest = passes * ((1 - HELD_OUT) * train + HELD_OUT * judge) + N * judge
+    unbiased = passes * ((1 - HELD_OUT) * train + HELD_OUT * evaluate) + N * evaluate
     rows = {
-        "whole job, LinearProbe.run": (passes * (train + judge) + honest, s["our job"]),
-        "  without the honest selection": (passes * (train + judge), 2 * features + our_heads + our_judging),
-        "  training alone, nothing judged": (passes * train, features + our_heads),
+        "whole job, LinearProbe.run": (passes * (train + evaluate) + unbiased, s["our job"]),
+        "  without the unbiased selection": (passes * (train + evaluate), 2 * features + our_heads + our_evaluation),
+        "  training alone, nothing evaluated": (passes * train, features + our_heads),
         "heads alone, on given features": (heads, our_heads),
         "extraction alone, one pass": (forward, features),
         "extraction in bf16 (NOT equivalent)": (forward, s["bf16 features"]),
@@ -115,7 +121,8 @@ def table(network: nn.Module, dataset: Dataset, device: torch.device, rounds: in
 
 
 def differences(network: nn.Module, dataset: Dataset, epochs: int) -> tuple[float, float, bool]:
-    """Largest relative difference of a feature, largest difference of a float64 weight, and whether all hits are equal."""
+    """Returns the largest relative difference of a feature, the largest difference of a float64 weight, and whether all
+    hits are equal."""
     found_ND = Bank().features(network, dataset, dataset.train)
     plain_ND = plain_features(network, dataset.floats(dataset.train.images_NCHW).to(found_ND.device))
     features_error = float((found_ND - plain_ND).abs().max() / plain_ND.abs().max())
@@ -145,7 +152,7 @@ def differences(network: nn.Module, dataset: Dataset, epochs: int) -> tuple[floa
 
 
 def plain_run(network: nn.Module, images_NCHW: Tensor, labels_N: Tensor, lr: float) -> Iterator[float]:
-    """A plain run at one learning rate, as endless as it is asked to be: yields the loss of each batch."""
+    """Trains without end at one learning rate and yields the loss of each batch."""
     head, optimizer = plain_head(network.get_parameter("fc.weight").shape[1], lr, images_NCHW)
     for images_BCHW, labels_B in cycle(zip(torch.split(images_NCHW, BATCH), torch.split(labels_N, BATCH), strict=True)):
         optimizer.zero_grad()
@@ -155,8 +162,8 @@ def plain_run(network: nn.Module, images_NCHW: Tensor, labels_N: Tensor, lr: flo
         yield loss.item()
 
 
-def plain_judged(network: nn.Module, images_NCHW: Tensor, labels_N: Tensor) -> int:
-    """Hits, batch after batch; the network's own fc stands for the head."""
+def plain_evaluated(network: nn.Module, images_NCHW: Tensor, labels_N: Tensor) -> int:
+    """Returns the number of hits, computed batch by batch. The network's own fc replaces the head."""
     found = 0
     with torch.no_grad():
         for images_BCHW, labels_B in zip(torch.split(images_NCHW, BATCH), torch.split(labels_N, BATCH), strict=True):
@@ -165,14 +172,14 @@ def plain_judged(network: nn.Module, images_NCHW: Tensor, labels_N: Tensor) -> i
 
 
 def plain_features(network: nn.Module, images_NCHW: Tensor) -> Tensor:
-    """`[N, D]` from the layers before fc, in batches."""
+    """Returns the features `[N, D]` before fc, computed in batches."""
     before_fc = nn.Sequential(*list(network.children())[:-1])
     with torch.no_grad():
         return torch.cat([before_fc(images_BCHW).flatten(1) for images_BCHW in torch.split(images_NCHW, BATCH)])
 
 
 def plain_heads(x_ND: Tensor, labels_N: Tensor, start_CD: Tensor, orders: list[Tensor], lr: float) -> Iterator[Tensor]:
-    """After each epoch of torch.optim.SGD, the head `[C, D]` with its bias as the last column."""
+    """Yields after each epoch of torch.optim.SGD the head `[C, D]` with its bias as the last column."""
     head, optimizer = plain_head(x_ND.shape[1] - 1, lr, x_ND)
     features_ND = x_ND[:, :-1].contiguous()
     with torch.no_grad():
@@ -187,13 +194,13 @@ def plain_heads(x_ND: Tensor, labels_N: Tensor, start_CD: Tensor, orders: list[T
 
 
 def plain_head(features: int, lr: float, like: Tensor) -> tuple[nn.Linear, torch.optim.SGD]:
-    """The recipe of the protocol at one learning rate."""
+    """Returns an optimizer with the recipe of the protocol at one learning rate."""
     head = nn.Linear(features, CLASSES).to(like)
     return head, torch.optim.SGD(head.parameters(), lr, momentum=SPEC.momentum, weight_decay=SPEC.weight_decay)
 
 
 def interleaved(turns: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of every action in every round, in turn."""
+    """Runs the actions in turn in every round and returns the seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
         for name, action in turns.items():
@@ -202,12 +209,12 @@ def interleaved(turns: Mapping[str, Callable[[], object]], rounds: int, device: 
 
 
 def with_constant(features_ND: Tensor) -> Tensor:
-    """With the 1 that carries the bias."""
+    """Appends the constant feature 1 that carries the bias."""
     return torch.cat([features_ND, features_ND.new_ones(len(features_ND), 1)], 1)
 
 
 def frozen_network(device: torch.device) -> nn.Module:
-    """ResNet-50 with random weights, and with statistics of the data so that its features have an ordinary size."""
+    """Returns a ResNet-50 with random weights, and with statistics of the data so that features have a usual size."""
     network: Any = torchvision.models.resnet50(num_classes=CLASSES)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -220,7 +227,7 @@ def frozen_network(device: torch.device) -> nn.Module:
 
 
 def random_data(count: int) -> Dataset:
-    """Smooth colours, half a pattern of the class and half noise; they stay on the CPU."""
+    """Returns images of smooth colours, half a pattern of the class and half noise, on the CPU."""
     random = generator(0, "data")
     patterns_CCHW = torch.rand(CLASSES, 3, 8, 8, generator=random)
     labels_N = torch.arange(count) % CLASSES
@@ -230,7 +237,14 @@ def random_data(count: int) -> Dataset:
         return Split(functional.interpolate(coarse_NCHW, size=PIXELS, mode="bilinear").mul(255).byte(), labels_N)
 
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    return Dataset("benchmark", tuple(map(str, range(CLASSES))), split(), split(), mean, std)
+    return Dataset(
+        "benchmark",
+        tuple(map(str, range(CLASSES))),
+        split(),
+        split(),
+        mean,
+        std,
+    )
 
 
 if __name__ == "__main__":

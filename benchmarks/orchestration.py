@@ -1,8 +1,8 @@
 """The price of orchestration: training through the service against the same training in one plain process.
 
-`python -m benchmarks.orchestration [--quick]` posts the spec without its evaluations to a fresh service, and trains the same
-unique generations in one plain process before and after. The weights must be bit-equal. Wall time of the service runs from the
-POST to the last committed checkpoint, so the job's start on Ray, MLflow and the database are all in it.
+`python -m benchmarks.orchestration [--quick]` posts the spec without its evaluations to a fresh service, and trains the
+same unique generations in one plain process before and after. The weights must be bit-equal. Wall time of the service
+runs from the POST to the last committed checkpoint, so the job's start on Ray, MLflow and the database are all in it.
 """
 
 import argparse
@@ -30,7 +30,7 @@ AIM = 1.5
 
 
 def main() -> int:
-    """1 when a weight differs; the ratio is reported, not judged."""
+    """Returns 1 if a weight differs, else 0. The ratio is only reported."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__.split("\n\n")[0])
     parser.add_argument("--spec", type=Path, default=Path("examples/digits.json"))
     parser.add_argument("--quick", action="store_true", help="one seed")
@@ -69,7 +69,7 @@ def _timed_plain(arguments: list[str]) -> tuple[float, dict[str, str]]:
 
 
 def _plain(raw: dict[str, Any]) -> dict[str, str]:
-    """Trains each unique generation once, one after another; node key -> weights digest."""
+    """Trains each unique generation once, one after another; returns node key -> digest of the weights."""
     pin_threads(1)
     spec = check(raw)
     graph = plan(spec)

@@ -1,7 +1,8 @@
 """How long it takes to check, plan and answer for a spec: the whole paper, and a grid of 10,000 generations.
 
-`python -m benchmarks.planning` prints milliseconds of CPU time, the median of some rounds, on an empty database and on one that
-has everything. The ratio is the slower of the two specs' nodes per second of planning, over the floor it must keep.
+`python -m benchmarks.planning` prints milliseconds of CPU time, the median of some rounds, on an empty database and on
+one that has everything. The ratio is the slower of the two specs' nodes per second of planning, over the floor it must
+keep.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from orchestrator.spec import Resources
 from orchestrator.store import Store
 
 FLOOR = 50_000.0
-"""Nodes per second of planning; digests of 300 bytes of JSON allow as many."""
+"""The least number of nodes planned per second. As many digests of 300 bytes of JSON can be computed."""
 CPU = torch.device("cpu")
 GRID: dict[str, Any] = {
     "name": "grid",
@@ -49,7 +50,7 @@ GRID: dict[str, Any] = {
 
 
 class _Nowhere:
-    """A cluster of two CPUs that times nothing."""
+    """A cluster of two CPUs without timing runs."""
 
     def nodes(self) -> list[dict[str, float]]:
         return [{"CPU": 2.0}]
@@ -59,7 +60,7 @@ class _Nowhere:
 
 
 def main() -> int:
-    """1 when planning stays under its floor."""
+    """Returns 1 if planning is slower than its floor, else 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planning", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
@@ -74,7 +75,7 @@ def main() -> int:
 
 
 def _row(name: str, raw: dict[str, Any], folder: Path, rounds: int) -> float:
-    """Prints a line; returns nodes per second of planning alone."""
+    """Prints a line and returns the nodes per second of planning alone."""
     store = Store(f"sqlite:///{folder / name.replace('/', '-')}.db")
     missing: list[Problem] = []
     spec = intake.read_spec(raw, store, missing=missing)  # also loads what is loaded once

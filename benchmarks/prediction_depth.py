@@ -3,14 +3,15 @@
 `python -m benchmarks.prediction_depth [--quick] [--device cuda]` needs scikit-learn besides what `evaluators` needs.
 
 The 5 nearest of 100,000 points for each of 10,000 queries, in 2,048 float32 coordinates that are clustered as a layer's
-outputs are; with `--quick` of 16,384 points for 2,048 queries. Points come in pieces of 4,096, as from a network, and what a
-search prepares (centring, rounding to bfloat16, copies in float64) is part of its time. The searches take turns in one run
-on one thread with the bare float32 product, which none can beat without fewer bits. On a CPU they are timed in seconds of
-CPU time, which a busy machine stretches least; with a GPU by the clock, and scikit-learn, always on the CPU, once.
+outputs are; with `--quick` of 16,384 points for 2,048 queries. Points come in pieces of 4,096, as from a network, and
+what a search prepares (centring, rounding to bfloat16, copies in float64) is part of its time. The searches take turns
+in one run on one thread with the bare float32 product, which none can beat without fewer bits. On a CPU they are timed
+in seconds of CPU time, which depends least on the load of the machine; with a GPU by the clock, and scikit-learn,
+always on the CPU, once.
 
-`ratio` is that of the exact search. `rerank` has a floor of its own where the CPU multiplies bfloat16 natively; elsewhere it
-is not run. Both must find scikit-learn's neighbour sets wherever its 5th and 6th distance differ by more than 1e-4;
-`max_error` is the share of queries where one of them does not.
+`ratio` is that of the exact search. `rerank` has a floor of its own where the CPU multiplies bfloat16 natively;
+elsewhere it is not run. Both must find scikit-learn's neighbour sets wherever its 5th and 6th distance differ by more
+than 1e-4; `max_error` is the share of queries where one of them does not.
 
 Shapes: Q queries, S points, D coordinates.
 """
@@ -35,11 +36,11 @@ from trainer.core.seeding import generator
 D, K, CLUSTERS = 2048, 5, 200
 TIE = 1e-4
 EXACT_FLOOR, RERANK_FLOOR, QUICK_RERANK_FLOOR = 1.4, 4.0, 2.5
-"""Rounding the points to bfloat16 and measuring candidates weighs more where queries are few."""
+"""The least ratios. Rounding the points to bfloat16 and measuring candidates cost relatively more with few queries."""
 
 
 def main() -> int:
-    """1 when neighbour sets differ or a ratio stays under its floor."""
+    """Returns 1 if neighbour sets differ or a ratio is below its floor, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.prediction_depth", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -68,7 +69,7 @@ def main() -> int:
 def measured(
     support_SD: Tensor, query_QD: Tensor, searches: list[Search], device: torch.device, rounds: int
 ) -> tuple[dict[str, float], dict[str, int]]:
-    """Median seconds of everyone, and of each search how many of its neighbour sets differ."""
+    """Returns the median seconds of every search and how many of its neighbour sets differ."""
     reference = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(support_SD.numpy())
     device_SD, device_QD = support_SD.to(device), query_QD.to(device)
     sets: dict[str, Tensor] = {}
@@ -95,17 +96,17 @@ def measured(
         for name, action in turns.items():
             if name != "scikit-learn" or device.type == "cpu" or not count:
                 seconds[name].append(timed(device, action)[1])
-    # one more, outside the time: the next distance tells a tie
+    # one more neighbour, untimed, because the next distance shows ties
     distances_Qk, index_Qk = (torch.from_numpy(each) for each in reference.kneighbors(query_QD.numpy(), K + 1))
-    told_Q = distances_Qk[:, K] > distances_Qk[:, K - 1] * (1 + TIE)
+    distinct_Q = distances_Qk[:, K] > distances_Qk[:, K - 1] * (1 + TIE)
     expected_Qk = index_Qk[:, :K].sort(1).values
-    wrong = {search: int(((found_Qk != expected_Qk).any(1) & told_Q).sum()) for search, found_Qk in sets.items()}
-    print(f"told apart by more than {TIE:.0e}: {float(told_Q.double().mean()):.2%} of the queries")
+    wrong = {search: int(((found_Qk != expected_Qk).any(1) & distinct_Q).sum()) for search, found_Qk in sets.items()}
+    print(f"told apart by more than {TIE:.0e}: {float(distinct_Q.double().mean()):.2%} of the queries")
     return {name: statistics.median(each) for name, each in seconds.items()}, wrong
 
 
 def clustered(count: int, name: str) -> Tensor:
-    """`[count, D]` around common centres, with a ReLU after it."""
+    """Returns points `[count, D]` around common centres, after a ReLU."""
     centres = torch.randn(CLUSTERS, D, generator=generator(0, "data", "centres"))
     random = generator(0, "data", name)
     pieces = [
@@ -118,7 +119,7 @@ def clustered(count: int, name: str) -> Tensor:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the CPU says that it does."""
+    """Returns whether the CPU reports native bfloat16 products."""
     facts = Path("/proc/cpuinfo")
     words = facts.read_text().split() if facts.exists() else []
     return "avx512_bf16" in words or "amx_bf16" in words

@@ -9,7 +9,7 @@ from trainer.core.determinism import fingerprint
 
 
 def print_result(benchmark: str, ratio: float, floor: float, max_error: float, device: torch.device) -> None:
-    """One line of JSON. `ratio` is how much better than the baseline, `floor` the least that is right."""
+    """Prints the result as one line of JSON. `ratio` is ours over the baseline, and `floor` is its least value."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()

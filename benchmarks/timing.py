@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 def timed(device: torch.device, work: Callable[[], T]) -> tuple[T, float]:
-    """What `work` returns, and its seconds: of CPU time on a CPU, which a busy machine stretches least, else by the clock."""
+    """Returns the result of `work` and its seconds.
+
+    On a CPU they are seconds of CPU time, which depends least on the load of the machine, and else of wall time.
+    """
     if device.type == "cpu":
         began = time.process_time()
         return work(), time.process_time() - began

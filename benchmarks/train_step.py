@@ -2,13 +2,15 @@
 
 `python -m benchmarks.train_step [--quick] [--device cuda]` needs torch, torchvision, numpy and pydantic alone.
 
-On a CPU: ResNet-18, 64 px, batch 32, one thread. The plain loop is NCHW over a DataLoader with PIL decode and `.item()` per
-step; ours is `trainer.loop` over uint8 tensors in memory. They take turns, epoch by epoch, and are timed in seconds of CPU
-time, which a busy machine stretches least; ratios are of medians. In float64, over the same batches, the bits must be equal to
-the plain loop's in channels_last as ours, and in NCHW, where convolutions sum in another order, all but the last few.
+On a CPU: ResNet-18, 64 px, batch 32, one thread. The plain loop is NCHW over a DataLoader with PIL decode and `.item()`
+per step; ours is `trainer.loop` over uint8 tensors in memory. They take turns, epoch by epoch, and are timed in seconds
+of CPU time, which depends least on the load of the machine; ratios are of medians. In float64, over the same batches,
+the bits must be equal to the plain loop's in channels_last as ours, and in NCHW, where convolutions sum in another
+order, all but the last few.
 
-On a GPU: ResNet-50 over resident data, in steps per second between two readings of the epoch's sums, which is where the host
-waits for the device. The float64 comparison runs there too, with our steps graphed, and allows rounding in both layouts.
+On a GPU: ResNet-50 over resident data, in steps per second between two readings of the epoch's sums, which is where the
+host waits for the device. The float64 comparison runs there too, with our steps graphed, and allows rounding in both
+layouts.
 
 Shapes: B batch, C channels, H and W pixels.
 """
@@ -44,15 +46,15 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PIXELS, SHIFT, BATCH, CLASSES = 64, 4, 32, 10
 STEP_FLOOR, DATA_FLOOR = 1.0, 5.0
 ROUNDING = 1e-12
-"""How far a float64 result may be off relative to the tensor's largest number, where sums run in another order."""
+"""The largest float64 error relative to the tensor's largest number, where sums run in another order."""
 GPU_STEP_FLOOR_MS = (0.3, 0.4)
-"""Of a bf16 step of ResNet-50 on an H200: the bytes it must move, by arithmetic."""
+"""The bytes that a bf16 step of ResNet-50 on an H200 must move, by arithmetic."""
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def main() -> int:
-    """1 when float64 results differ or a ratio stays under its floor."""
+    """Returns 1 if float64 results differ or a ratio is below its floor, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.train_step", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -76,7 +78,7 @@ def main() -> int:
 
 
 def cpu(rounds: int, images: int) -> tuple[float, float, bool]:
-    """Ratio of our step to the plain one, its floor, and whether all floors are kept; prints the table."""
+    """Prints the table; returns the ratio of our step to the plain one, its floor, and whether all floors are kept."""
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), images)
         augmented = [transforms.RandomCrop(PIXELS, padding=SHIFT), transforms.RandomHorizontalFlip()]
@@ -86,7 +88,7 @@ def cpu(rounds: int, images: int) -> tuple[float, float, bool]:
         dataset = in_memory(torchvision.datasets.ImageFolder(folder), torch.device("cpu"))
         ours = DataBatches(dataset, BATCH)
         model, optimizer = plain(CLASSES)
-        # the last epoch judges the network, so it is not trained
+        # the last epoch evaluates the network, so it is left out
         exact, bf16 = (epochs_of(settings(precision, rounds + 2), dataset) for precision in ("fp32", "bf16"))
         turns: dict[str, Callable[[], object]] = {
             "plain data": lambda: [None for _ in loader],
@@ -109,12 +111,12 @@ def cpu(rounds: int, images: int) -> tuple[float, float, bool]:
 def gpu(
     device: torch.device, epochs: int, steps: int, model: str = "resnet50", pixels: int = PIXELS
 ) -> tuple[float, float, bool]:
-    """Ratio of graphed to eager steps in bf16, its floor, and whether it is kept; prints the table."""
+    """Prints the table; returns the ratio of graphed to eager steps in bf16, its floor, and whether it is kept."""
     dataset = random_data(BATCH * steps, pixels, device)
     print(f"{'':<8}{'eager steps/s':>15}{'graphed steps/s':>17}{'ratio':>8}{'ms/step':>9}{'floor/step':>14}")
     ratio = 0.0
     for precision in ("fp32", "tf32", "bf16"):
-        # the first epoch captures, and the last one judges the network: neither counts
+        # the first epoch captures and the last one evaluates the network, so neither counts
         eager, graphed = (
             epochs_of(settings(precision, epochs + 2, model), dataset, graphed=each) for each in (False, True)
         )
@@ -125,13 +127,17 @@ def gpu(
         low, high = (f"{ms * rate['graphed'] / 1e3:.0%}" for ms in GPU_STEP_FLOOR_MS)
         share = f"{low} to {high}" if precision == "bf16" else ""
         print(
-            f"{precision:<8}{rate['eager']:>15.0f}{rate['graphed']:>17.0f}{ratio:>8.2f}{1e3 / rate['graphed']:>9.2f}{share:>14}"
+            f"{precision:<8}{rate['eager']:>15.0f}{rate['graphed']:>17.0f}{ratio:>8.2f}"
+            f"{1e3 / rate['graphed']:>9.2f}{share:>14}"
         )
     return ratio, 1.0, ratio >= 1
 
 
 def max_error(device: torch.device, layout: torch.memory_format, images: int = 36, batch: int = 16) -> float:
-    """Largest relative difference of the loss, a weight or a statistic after an epoch over the same batches in float64."""
+    """Returns the largest relative difference of the loss, a weight or a statistic.
+
+    Both sides train one epoch over the same batches in float64.
+    """
     dataset = random_data(images, PIXELS, device)
     one = settings("fp64", epochs=1, batch=batch)
     state = loop.start(one, CLASSES, device)
@@ -151,13 +157,13 @@ def max_error(device: torch.device, layout: torch.memory_format, images: int = 3
 def plain(
     classes: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> tuple[nn.Module, Any]:
-    """What a first script would train: torchvision's ResNet-18 as it comes, under SGD with the recipe's numbers."""
+    """Returns what a simple script would train: torchvision's unchanged ResNet-18 and SGD with the recipe's numbers."""
     model = torchvision.models.resnet18(num_classes=classes).to(device=device, dtype=dtype)
     return model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
 
 
 def plain_epoch(model: nn.Module, optimizer: torch.optim.SGD, batches: Batches) -> list[float]:
-    """The baseline: one batch after another, each loss read at once."""
+    """Runs the baseline, which trains batch by batch and reads each loss immediately."""
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
     losses = []
     for images_BCHW, labels_B in batches:
@@ -170,14 +176,14 @@ def plain_epoch(model: nn.Module, optimizer: torch.optim.SGD, batches: Batches) 
 
 
 def settings(precision: str, epochs: int, model: str = "resnet18", batch: int = BATCH) -> spec.TrainSpec:
-    """Ordinary training under the recipe; test accuracy waits for the end."""
+    """Returns the spec of ordinary training under the recipe, with test accuracy only at the end."""
     train = {"precision": precision, "epochs": epochs, "generations": 1, "batch_size": batch, "evaluate_every": epochs}
     raw = {"data": {"name": "digits"}, "model": {"name": model}, "train": train, "method": {"name": "normal"}}
     return spec.parse(json.dumps(raw))
 
 
 def epochs_of(one: spec.TrainSpec, dataset: Dataset, graphed: bool | None = None) -> Iterator[EpochRow]:
-    """Our loop from a fresh network: every `next` trains an epoch."""
+    """Runs our loop from a new network; every `next` trains an epoch."""
     state = loop.start(one, len(dataset.classes), dataset.train.labels_N.device)
     return loop.train(one, state, DataBatches(dataset, one.train.batch_size), graphed=graphed)
 
@@ -185,7 +191,7 @@ def epochs_of(one: spec.TrainSpec, dataset: Dataset, graphed: bool | None = None
 def interleaved(
     actions: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
 ) -> dict[str, list[float]]:
-    """Seconds of every action in every round, in turn; a round before warms up and does not count."""
+    """Runs the actions in turn in every round and returns the seconds of each, after an untimed warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for count in range(rounds + 1):
         for name, action in actions.items():
@@ -197,7 +203,7 @@ def interleaved(
 
 
 def write_images(folder: Path, count: int) -> None:
-    """JPEG files of smooth random colours, one folder per class."""
+    """Writes JPEG files of smooth random colours, one folder per class."""
     random = np.random.default_rng(0)
     for index in range(count):
         of_class = folder / f"{index % CLASSES}"
@@ -207,13 +213,13 @@ def write_images(folder: Path, count: int) -> None:
 
 
 def in_memory(images: Any, device: torch.device) -> Dataset:
-    """The images of an ImageFolder, decoded once."""
+    """Returns the images of an ImageFolder, decoded once."""
     pixels_NHWC = torch.from_numpy(np.stack([np.asarray(image) for image, _ in images]))
     return _dataset(pixels_NHWC.permute(0, 3, 1, 2).contiguous(), torch.tensor(images.targets), device)
 
 
 def random_data(count: int, pixels: int, device: torch.device) -> Dataset:
-    """Noise with random labels."""
+    """Returns noise images with random labels."""
     random = generator(0, "data")
     images_NCHW = torch.randint(0, 256, (count, 3, pixels, pixels), dtype=torch.uint8, generator=random)
     return _dataset(images_NCHW, torch.randint(0, CLASSES, (count,), generator=random), device)
@@ -221,7 +227,16 @@ def random_data(count: int, pixels: int, device: torch.device) -> Dataset:
 
 def _dataset(images_NCHW: Tensor, labels_N: Tensor, device: torch.device) -> Dataset:
     train, few = Split(images_NCHW, labels_N), Split(images_NCHW[:BATCH], labels_N[:BATCH])
-    return Dataset("benchmark", tuple(map(str, range(CLASSES))), train, few, MEAN, STD, SHIFT, flip=True).to(device)
+    return Dataset(
+        "benchmark",
+        tuple(map(str, range(CLASSES))),
+        train,
+        few,
+        MEAN,
+        STD,
+        SHIFT,
+        flip=True,
+    ).to(device)
 
 
 if __name__ == "__main__":

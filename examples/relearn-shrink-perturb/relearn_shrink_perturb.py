@@ -13,9 +13,9 @@ from trainer.methods.base import Forgotten, Method
 
 
 class ShrinkPerturb(Method):
-    """At the start of every generation >= 1 each conv and linear weight w becomes shrink * w + noise * (a fresh initial draw).
+    """At the start of every generation >= 1 each conv and linear weight w becomes shrink * w + noise * (a new draw).
 
-    Biases, BatchNorm and its statistics are kept.
+    The draw is from the law of the initialisation. Biases, BatchNorm and its statistics are kept.
     """
 
     name: Literal["shrink-perturb"] = "shrink-perturb"

@@ -9,7 +9,7 @@ from trainer.core.data import Dataset, Split, named
 from trainer.core.models import DigitsResNet, build
 
 
-class Told(nn.Module):
+class Table(nn.Module):
     """Answers with the logits that the pixels of an image name: row `i` of a table for an image of value i."""
 
     def __init__(self, logits: list[list[float]]) -> None:
@@ -20,13 +20,18 @@ class Told(nn.Module):
         return self.table[(images_NCHW[:, 0, 0, 0] * 255).round().long()]
 
 
-def told(probabilities: list[list[float]], labels: list[int]) -> tuple[nn.Module, Dataset]:
+def tabulated(probabilities: list[list[float]], labels: list[int]) -> tuple[nn.Module, Dataset]:
     """A network and data on which image i has these probabilities and this label."""
     images = torch.arange(len(labels), dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
     split = Split(images, torch.tensor(labels))
     classes = tuple("abcdefghij"[: len(probabilities[0])])
-    return Told([[math.log(p) for p in row] for row in probabilities]), Dataset(
-        "told", classes, split, split, (0,) * 3, (1,) * 3
+    return Table([[math.log(p) for p in row] for row in probabilities]), Dataset(
+        "table",
+        classes,
+        split,
+        split,
+        (0,) * 3,
+        (1,) * 3,
     )
 
 
@@ -43,8 +48,8 @@ def test_accuracy_counts_one_image_at_a_time(network: nn.Module, digits: Dataset
         right[label] += above < 1
         of_class[label] += 1
         loss += math.log(sum(math.exp(score - scores[label]) for score in scores)) / 896
-    judged = Accuracy().run(network, digits, digits)
-    result = judged.scores
+    found = Accuracy().run(network, digits, digits)
+    result = found.scores
     assert result["top1"].value == top1 / 896
     assert result["top5"].value == top5 / 896
     assert result["loss"].value == pytest.approx(loss, abs=1e-12)
@@ -54,15 +59,15 @@ def test_accuracy_counts_one_image_at_a_time(network: nn.Module, digits: Dataset
         low = result[name].low
         assert low is not None
         assert low < result[name].value
-    assert judged.curves["per_class/n"] == of_class
-    assert judged.curves["per_class/acc"] == [hits / n for hits, n in zip(right, of_class, strict=True)]
+    assert found.curves["per_class/n"] == of_class
+    assert found.curves["per_class/acc"] == [hits / n for hits, n in zip(right, of_class, strict=True)]
     assert min(right) < max(right), "classes in another order would not show"
 
 
 def test_calibration_error_is_the_gap_weighted_by_images() -> None:
     # bins of a fifteenth: 0.62 and 0.65 in the tenth, 0.7 in the eleventh, 0.95 in the fifteenth
     rows = [[0.62, 0.38], [0.35, 0.65], [0.7, 0.3], [0.95, 0.05], [0.05, 0.95]]
-    model, data = told(rows, [0, 0, 0, 1, 1])
+    model, data = tabulated(rows, [0, 0, 0, 1, 1])
     result = Accuracy().run(model, data, data)
     assert result.curves["ece/n"] == [0] * 9 + [2, 1] + [0] * 3 + [2]
     assert result.curves["ece/confidence"] == pytest.approx([0] * 9 + [0.635, 0.7] + [0] * 3 + [0.95])
@@ -97,7 +102,7 @@ def test_a_bin_is_closed_above() -> None:
 
 
 def test_a_class_without_test_images_has_none_right() -> None:
-    model, data = told([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], [0, 0])
+    model, data = tabulated([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], [0, 0])
     result = Accuracy().run(model, data, data)
     assert result.curves["per_class/n"] == [2, 0, 0]
     assert result.curves["per_class/acc"] == [0.5, 0, 0]

@@ -1,4 +1,4 @@
-"""benchmarks/hessian.py where no clock is needed: its baseline, its choice of it, and one minibatch against the truth."""
+"""The parts of benchmarks/hessian.py that need no clock: its baseline, the choice of it, and one minibatch."""
 
 import pytest
 import torch
@@ -40,16 +40,16 @@ def test_an_error_is_relative_and_does_not_see_the_order() -> None:
 
 def test_the_baseline_counts_where_it_is_cheapest_or_else_best() -> None:
     ways = {"ours": Tally(10, 1e-15), "a": Tally(50, 1e-2), "b": Tally(90, 1e-5), "c": Tally(80, 2e-5)}
-    assert hessian.judged(ways, 1e-4) == (ways["c"], True)
-    assert hessian.judged(ways, 1e-5) == (ways["b"], True)
-    assert hessian.judged(ways, 1e-6) == (ways["b"], False)
+    assert hessian.best_baseline(ways, 1e-4) == (ways["c"], True)
+    assert hessian.best_baseline(ways, 1e-5) == (ways["b"], True)
+    assert hessian.best_baseline(ways, 1e-6) == (ways["b"], False)
 
 
 def test_ours_is_exact_and_several_times_cheaper_on_a_minibatch(digits: Dataset) -> None:
     ways = hessian.compare(hessian.network("trained", digits), digits, 1, {1e-3: 100, 1e-8: 1000})
     assert ways["ours"].error < 1e-12
     assert ways["ours"].products <= 30
-    assert hessian.judged(ways, hessian.ACCURACY) == (ways["power 1e-08"], True)
+    assert hessian.best_baseline(ways, hessian.ACCURACY) == (ways["power 1e-08"], True)
     assert ways["power 1e-08"].products > 5 * ways["ours"].products
     assert ways["power 0.001"].error > 1e-4
 

@@ -16,11 +16,11 @@ from trainer.core.data.digits import DigitsNoisy
 from trainer.core.determinism import fingerprint
 
 
-class Told(Evaluator):
-    """Finds what a test wants to see again, and two numbers that JSON does not know."""
+class Recorder(Evaluator):
+    """Records what it receives, and finds two numbers that JSON cannot represent."""
 
     version: ClassVar[int] = 7
-    name: Literal["told"] = "told"
+    name: Literal["recorder"] = "recorder"
     bn_mode: Literal["train", "eval"] = "eval"
     layers: tuple[str, ...] = ("layer1", "fc")
 
@@ -35,7 +35,7 @@ class Told(Evaluator):
 
 
 def pixels(spec: AnyData) -> str:
-    """Of images and labels of both splits, by hand."""
+    """Returns the digest of images and labels of both splits, computed by hand."""
     dataset, digest = spec.load(), hashlib.sha256()
     for split in (dataset.train, dataset.test):
         shape_and_pixels = str(tuple(split.images_NCHW.shape)).encode() + split.images_NCHW.numpy().tobytes()
@@ -46,12 +46,12 @@ def pixels(spec: AnyData) -> str:
 
 def test_a_record_says_what_its_scores_mean(network: nn.Module) -> None:
     digits, edges = named("digits"), named("digits-edges")
-    record = evaluate(Told(bn_mode="train"), network.train(), digits, edges)
+    record = evaluate(Recorder(bn_mode="train"), network.train(), digits, edges)
     assert record == {
         "scores": {"acc": {"value": 0.5, "n": 4, "low": 0.25, "high": None}},
         "curves": {"same": [0.0, None]},
         "details": {
-            "evaluator": "told",
+            "evaluator": "recorder",
             "version": 7,
             "settings": {"bn_mode": "train", "layers": ["layer1", "fc"]},
             "source": f"digits#{pixels(digits)}",
@@ -62,12 +62,12 @@ def test_a_record_says_what_its_scores_mean(network: nn.Module) -> None:
         },
     }
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert evaluate(Told(), network, digits, digits)["curves"]["same"] == [1.0, None]
+    assert evaluate(Recorder(), network, digits, digits)["curves"]["same"] == [1.0, None]
 
 
 def test_labels_are_part_of_what_names_the_data(network: nn.Module) -> None:
     clean, wrong = (DigitsNoisy(name="digits-noisy", train_per_class=2, label_noise=noise) for noise in (0.0, 0.5))
-    clean_text, wrong_text = (evaluate(Told(), network, spec, spec)["details"]["source"] for spec in (clean, wrong))
+    clean_text, wrong_text = (evaluate(Recorder(), network, spec, spec)["details"]["source"] for spec in (clean, wrong))
     assert clean_text == f"digits-noisy#{pixels(clean)}"
     assert wrong_text == f"digits-noisy#{pixels(wrong)}"
     assert clean_text != wrong_text

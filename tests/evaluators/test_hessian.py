@@ -140,7 +140,14 @@ def test_the_objective_may_be_plain_cross_entropy(small: nn.Module, digits: Data
 
 def test_which_scores_go_by_magnitude_and_which_by_sign() -> None:
     def batch(values: list[float], largest: float, converged: bool = True) -> Spectrum:
-        return Spectrum(torch.tensor(values).double(), torch.zeros(2).double(), largest, 0.0, converged, 9)
+        return Spectrum(
+            torch.tensor(values).double(),
+            torch.zeros(2).double(),
+            largest,
+            0.0,
+            converged,
+            9,
+        )
 
     spec = HessianSpectrum(k=2)
     scores = spec.scores_of([batch([-9, -8], 7), batch([-5, 4], 4), batch([3, 2], 3), batch([-1, -1], -1, False)])
@@ -167,11 +174,17 @@ def test_batches_that_did_not_converge_are_counted_and_said(small: nn.Module, di
 
 
 def test_progress_is_told_per_batch_and_per_product_of_the_density(small: nn.Module, digits: Dataset) -> None:
-    told: list[tuple[str, int, int]] = []
-    spec = HessianSpectrum(examples=32, k=1, max_steps=2, density_probes=2, density_steps=2)
-    spec.run(small, digits, digits, Context(progress=lambda *each: told.append(each)))
+    reported: list[tuple[str, int, int]] = []
+    spec = HessianSpectrum(
+        examples=32,
+        k=1,
+        max_steps=2,
+        density_probes=2,
+        density_steps=2,
+    )
+    spec.run(small, digits, digits, Context(progress=lambda *each: reported.append(each)))
     products = [("Hessian density", done, 4) for done in (1, 2, 3, 4)]
-    assert told == [("Hessian spectra", 1, 2), ("Hessian spectra", 2, 2), *products]
+    assert reported == [("Hessian spectra", 1, 2), ("Hessian spectra", 2, 2), *products]
 
 
 def test_the_trace_is_that_of_the_full_hessians_within_its_error(small: nn.Module, digits: Dataset) -> None:
@@ -180,7 +193,13 @@ def test_the_trace_is_that_of_the_full_hessians_within_its_error(small: nn.Modul
     variance = 2 * (full.square().sum((1, 2)) - full.diagonal(dim1=1, dim2=2).square().sum(1))
 
     def trace(examples: int, decay: float = 0.0) -> Score:
-        spec = HessianSpectrum(examples=examples, k=1, max_steps=1, weight_decay=decay, trace_probes=60)
+        spec = HessianSpectrum(
+            examples=examples,
+            k=1,
+            max_steps=1,
+            weight_decay=decay,
+            trace_probes=60,
+        )
         return spec.run(small, digits, digits).scores["trace"]
 
     both, first = trace(32), trace(16)
@@ -200,7 +219,14 @@ def test_the_trace_is_that_of_the_full_hessians_within_its_error(small: nn.Modul
 
 def test_every_batch_has_probes_of_its_own(small: nn.Module, digits: Dataset) -> None:
     same = Split(digits.train.images_NCHW[:1].repeat(8, 1, 1, 1), digits.train.labels_N[:1].repeat(8))
-    alike = Dataset("alike", digits.classes, same, digits.test, digits.mean, digits.std)
+    alike = Dataset(
+        "alike",
+        digits.classes,
+        same,
+        digits.test,
+        digits.mean,
+        digits.std,
+    )
     spec = HessianSpectrum(batch_size=4, k=1, max_steps=1, trace_probes=1)
     found = spec.run(small, alike, alike).scores["trace"]
     assert found.low is not None
@@ -209,7 +235,14 @@ def test_every_batch_has_probes_of_its_own(small: nn.Module, digits: Dataset) ->
 
 def test_the_density_is_that_of_the_mean_loss_of_all_images_drawn(small: nn.Module, digits: Dataset) -> None:
     # 144 images are more than one pass; the moments of the density are those of its start vectors
-    spec = HessianSpectrum(examples=144, k=1, max_steps=1, density_probes=2, density_steps=10, density_width=0.02)
+    spec = HessianSpectrum(
+        examples=144,
+        k=1,
+        max_steps=1,
+        density_probes=2,
+        density_steps=10,
+        density_width=0.02,
+    )
     curves = spec.run(small, digits, digits).curves
     grid, values = (torch.tensor(curves[f"density/{name}"], dtype=torch.float64) for name in ("grid", "values"))
     [(images, labels)] = batches_of(digits, 144, 144)
@@ -231,7 +264,13 @@ def test_the_density_is_that_of_the_mean_loss_of_all_images_drawn(small: nn.Modu
 def test_the_ends_of_the_density_are_those_of_the_spectrum(small: nn.Module, digits: Dataset) -> None:
     [batch] = batches_of(digits, 32, 32)
     truth = torch.linalg.eigvalsh(full_hessian(small, *batch, 0.1, 5e-4))
-    spec = HessianSpectrum(examples=32, k=1, max_steps=1, density_probes=1, density_steps=60)
+    spec = HessianSpectrum(
+        examples=32,
+        k=1,
+        max_steps=1,
+        density_probes=1,
+        density_steps=60,
+    )
     grid = spec.run(small, digits, digits).curves["density/grid"]
     sigma = 0.01 * float(truth[-1] - truth[0])
     assert [grid[0], grid[-1]] == pytest.approx([float(truth[0]) - 5 * sigma, float(truth[-1]) + 5 * sigma], rel=1e-6)
@@ -239,7 +278,14 @@ def test_the_ends_of_the_density_are_those_of_the_spectrum(small: nn.Module, dig
 
 def test_the_weight_decay_moves_the_grid_of_the_density_and_nothing_else(small: nn.Module, digits: Dataset) -> None:
     def curves(decay: float) -> dict[str, list[float]]:
-        spec = HessianSpectrum(examples=32, k=1, max_steps=1, density_probes=1, density_steps=10, weight_decay=decay)
+        spec = HessianSpectrum(
+            examples=32,
+            k=1,
+            max_steps=1,
+            density_probes=1,
+            density_steps=10,
+            weight_decay=decay,
+        )
         return spec.run(small, digits, digits).curves
 
     plain, shifted = curves(0.0), curves(0.25)

@@ -77,10 +77,10 @@ def test_float32_neighbours_are_scikit_learn_s(search: Search) -> None:
     query, support = clusters(400, 256, 0), clusters(3000, 256, 1)
     reference = NearestNeighbors(n_neighbors=6, algorithm="brute").fit(support.numpy())
     squared, index = (torch.from_numpy(each) for each in reference.kneighbors(query.numpy()))
-    told = squared[:, 5].square() > squared[:, 4].square() * (1 + 1e-4)
+    distinct = squared[:, 5].square() > squared[:, 4].square() * (1 + 1e-4)
     ours = found(query, support, 5, 1000, search).index_Qk
-    assert told.double().mean() > 0.9
-    assert torch.equal(ours[told].sort(1).values, index[told, :5].sort(1).values)
+    assert distinct.double().mean() > 0.9
+    assert torch.equal(ours[distinct].sort(1).values, index[distinct, :5].sort(1).values)
 
 
 def test_float32_distances_are_true_even_far_from_zero() -> None:
@@ -193,7 +193,7 @@ def test_products_are_full_float32_and_the_setting_is_put_back() -> None:
     before = torch.get_float32_matmul_precision()
     seen: list[bool] = []
 
-    class Told(Nearest):
+    class Recorder(Nearest):
         def _compare(self, support_SD: Tensor) -> None:
             seen.append(torch.backends.cuda.matmul.allow_tf32)
             super()._compare(support_SD)
@@ -201,7 +201,7 @@ def test_products_are_full_float32_and_the_setting_is_put_back() -> None:
     torch.set_float32_matmul_precision("high")
     try:
         assert torch.backends.cuda.matmul.allow_tf32
-        Told(clusters(3, 5, 0), 2).add(clusters(9, 5, 1))
+        Recorder(clusters(3, 5, 0), 2).add(clusters(9, 5, 1))
         assert torch.backends.cuda.matmul.allow_tf32
     finally:
         torch.set_float32_matmul_precision(before)

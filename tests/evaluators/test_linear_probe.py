@@ -57,7 +57,13 @@ def test_a_batch_of_all_images_is_gradient_descent_with_momentum() -> None:
     x = torch.randn(9, 4, dtype=torch.float64, generator=random)
     labels = torch.arange(9) % 3
     start = torch.randn(3, 4, dtype=torch.float64, generator=random)
-    spec = LinearProbe(targets=("any",), learning_rates=(0.5, 0.2), batch_size=100, momentum=0.6, weight_decay=0.03)
+    spec = LinearProbe(
+        targets=("any",),
+        learning_rates=(0.5, 0.2),
+        batch_size=100,
+        momentum=0.6,
+        weight_decay=0.03,
+    )
     orders = [torch.randperm(9, generator=random) for _ in range(3)]
     found = [heads.clone() for heads in train_heads(x, labels, start, orders, spec)]
     for run, lr in enumerate((0.5, 0.2)):
@@ -93,7 +99,12 @@ def test_a_run_is_plain_sgd_and_its_heldout_score_is_selected_without_the_test_s
 ) -> None:
     rates = (0.01, 1.0, 0.1)
     spec = LinearProbe(
-        targets=("digits-edges",), learning_rates=rates, epochs=6, batch_size=8, train_per_class=7, seed=3
+        targets=("digits-edges",),
+        learning_rates=rates,
+        epochs=6,
+        batch_size=8,
+        train_per_class=7,
+        seed=3,
     )
     result = spec.run(network, digits, edges)
 
@@ -166,7 +177,14 @@ def test_a_set_without_two_images_of_a_class_cannot_be_held_out(
 ) -> None:
     firsts = torch.tensor([int((edges.train.labels_N == label).nonzero()[0]) for label in range(10)])
     train = Split(edges.train.images_NCHW[firsts], edges.train.labels_N[firsts])
-    single = Dataset(edges.name, edges.classes, train, edges.test, edges.mean, edges.std)
+    single = Dataset(
+        edges.name,
+        edges.classes,
+        train,
+        edges.test,
+        edges.mean,
+        edges.std,
+    )
     with pytest.raises(ValueError, match="no class of 'digits-edges' has two training images"):
         LinearProbe(targets=("digits-edges",), epochs=1).run(network, digits, single)
 
@@ -203,10 +221,10 @@ def test_features_in_bf16_are_asked_for_and_flagged(network: nn.Module, digits: 
 
 
 def test_progress_counts_the_epochs_of_both_runs(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
-    told: list[tuple[str, int, int]] = []
-    context = Context(progress=lambda what, done, total: told.append((what, done, total)))
+    reported: list[tuple[str, int, int]] = []
+    context = Context(progress=lambda what, done, total: reported.append((what, done, total)))
     LinearProbe(targets=("digits-edges",), epochs=2).run(network, digits, small(edges), context)
-    heads = [each for each in told if each[0].startswith("linear probe")]
+    heads = [each for each in reported if each[0].startswith("linear probe")]
     assert heads == [("linear probe of digits-edges", done, 4) for done in (1, 2, 3, 4)]
 
 

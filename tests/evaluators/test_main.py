@@ -204,12 +204,14 @@ MISTAKES: list[tuple[str, list[str], str]] = [
     (
         "accuracy",
         ["--data", "digits", "--model", "resnet-digits"],
-        "conv1.weight, bn1.weight, bn1.bias and 58 more ([1, 3, 3, 3] where the model has [16, 3, 3, 3]): look at --model",
+        "conv1.weight, bn1.weight, bn1.bias and 58 more "
+        "([1, 3, 3, 3] where the model has [16, 3, 3, 3]): look at --model",
     ),
     (
         "accuracy",
         ["--data", "digits", "--classes", "10", "--strip-prefix", "conv"],
-        "missing conv1.weight; unexpected 1.weight: map the names by --strip-prefix or --rename OLD=NEW, or name its own",
+        "missing conv1.weight; unexpected 1.weight: "
+        "map the names by --strip-prefix or --rename OLD=NEW, or name its own",
     ),
     (
         "accuracy",
@@ -268,7 +270,7 @@ def test_the_module_runs_as_a_program(checkpoint: Path) -> None:
 
 
 def test_torch_torchvision_numpy_and_pydantic_are_enough(checkpoint: Path) -> None:
-    """And filelock and Pillow, which they bring."""
+    """filelock and Pillow are allowed too, because torch and torchvision install them."""
     blocked = (
         "ray",
         "mlflow",

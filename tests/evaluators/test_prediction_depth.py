@@ -95,13 +95,13 @@ def test_memory_changes_no_result_but_how_often_training_images_are_seen(network
     data, layers = many(noisy, 1200, 1100), ("layer1", "layer4", "fc")
     results, seen = [], []
     for memory_mb in (4096, 1):
-        told: list[tuple[str, int, int]] = []
-        context = Context(progress=lambda *each, told=told: told.append(each))
+        reported: list[tuple[str, int, int]] = []
+        context = Context(progress=lambda *each, reported=reported: reported.append(each))
         results.append(PredictionDepth(layers=layers, memory_mb=memory_mb).run(network, data, data, context))
-        compared = [(done, total) for what, done, total in told if "neighbours" in what]
+        compared = [(done, total) for what, done, total in reported if "neighbours" in what]
         seen.append(compared.count((1200, 1200)))
         assert compared == [(1024, 1200), (1200, 1200)] * seen[-1]
-        assert [(done, total) for what, done, total in told if "network" in what] == [(1024, 1100), (1100, 1100)]
+        assert [(done, total) for what, done, total in reported if "network" in what] == [(1024, 1100), (1100, 1100)]
     assert seen == [1, 2]
     assert results[0] == results[1]
 
@@ -109,14 +109,14 @@ def test_memory_changes_no_result_but_how_often_training_images_are_seen(network
 def test_the_bank_changes_no_result_and_is_used_again(network: nn.Module, noisy: Dataset, tmp_path: Path) -> None:
     spec = PredictionDepth(layers=("layer2", "fc"))
     bank = Bank(tmp_path)
-    told: list[str] = []
-    context = Context(bank, lambda what, _, __: told.append(what))
+    reported: list[str] = []
+    context = Context(bank, lambda what, _, __: reported.append(what))
     plain, first = spec.run(network, noisy, noisy), spec.run(network, noisy, noisy, context)
-    assert any("network" in what for what in told)
-    told.clear()
+    assert any("network" in what for what in reported)
+    reported.clear()
     again = spec.run(network, noisy, noisy, context)
-    assert told
-    assert not any("network" in what for what in told)
+    assert reported
+    assert not any("network" in what for what in reported)
     assert plain == first == again
 
 

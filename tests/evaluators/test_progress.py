@@ -47,7 +47,7 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds() -> None:
 
 
 def test_the_same_work_from_the_start_again_has_its_own_pace() -> None:
-    """As when the training images are followed by the test images of the same data set."""
+    """The same work starts again when the test images of a data set follow its training images."""
     stream, clock = Stream(terminal=True), Clock()
     bar = Bar(stream, clock)
     for clock.at, done, total in ((0.0, 0, 10), (1000.0, 10, 10), (1001.0, 1, 10), (1002.0, 2, 10)):

@@ -51,7 +51,7 @@ every_method = pytest.mark.parametrize("method", EVERY_METHOD, ids=label)
 
 
 class FewDigits(DigitsNoisy):
-    """The same training images, judged on the first 64 of the test set: judging took most of a small run's time."""
+    """DigitsNoisy with only the first 64 test images, because evaluation took most of a small run's time."""
 
     def load(self) -> Dataset:
         whole = super().load()

@@ -1,4 +1,4 @@
-"""Installed packages that offer methods and evaluators, each a module and its metadata, and a fresh process that sees them."""
+"""Makes installed packages that offer methods and evaluators, and runs a new process that finds them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The steps that a GPU replays from a graph, here run without one: torch.optim.SGD in float64 says what is right."""
+"""The steps that a GPU replays from a graph, run here without one and compared with torch.optim.SGD in float64."""
 
 import copy
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""A run dies before, in the middle of and after every single disk operation, is started again, and ends with the same bits.
+"""A run that dies before, during or after any disk operation and is started again ends with the same bits.
 
 `python -m tests.trainer.test_failpoints` tries every failpoint of every method and prints how many ended otherwise.
 """
@@ -22,16 +22,19 @@ from trainer.run import run
 from trainer.spec import TrainSpec
 
 THOROUGHLY = ("seal ascent_scale=0.5", "born-again", "imp rewind_epoch=1 ranking=global")
-"""Every failpoint of these; of the others, every 9th, and of each other ones."""
+"""The runs whose failpoints are all tested. Of each other run every 9th failpoint is tested, with varying offsets."""
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it, and nothing of ours cleans up on its way."""
+    """Simulates SIGKILL: nothing catches it, and no code cleans up after it."""
 
 
 @dataclass
 class DyingDisk(Disk):
-    """Dies before its operation number `last` (from 0), or, `halfway`, in the middle of it; never where `last` is None."""
+    """A disk that dies before its operation number `last`, counted from 0, or in the middle of it if `halfway` is set.
+
+    It never dies if `last` is None.
+    """
 
     last: int | None = None
     halfway: bool = False
@@ -51,12 +54,12 @@ class DyingDisk(Disk):
         whole(path, payload)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Atomic."""
+        """Renames atomically, so there is no middle to die in."""
         self._operation(f"rename {old.name} to {new.name}")
         super().rename(old, new)
 
     def sync(self, directory: Path) -> None:
-        """What a killed process did not sync is not lost; only a machine's death would lose it."""
+        """Does nothing, because a killed process loses no unsynced data; only a crash of the machine would."""
 
     def remove(self, directory: Path) -> None:
         self._operation(f"remove {directory.name}", (lambda: _remove_half(directory)) if directory.exists() else None)
@@ -83,7 +86,7 @@ def two_generations(method: dict[str, Any]) -> TrainSpec:
 
 
 Trace = dict[tuple[int, int], str]
-"""A digest of all that is on disk of the state after each epoch: weights, momentum, memory, teacher, counters, rows."""
+"""The digest of the saved state after each epoch: weights, momentum, memory, teacher, counters and rows."""
 
 
 def trace(one: TrainSpec, out: Path, disk: Disk = DISK) -> Generator[tuple[tuple[int, int], str], None, None]:
@@ -92,7 +95,7 @@ def trace(one: TrainSpec, out: Path, disk: Disk = DISK) -> Generator[tuple[tuple
 
 
 def newest(out: Path) -> str:
-    """Of the furthest checkpoint: of a finished generation, else of the progress in the one after."""
+    """Returns the digest of the furthest checkpoint, of a finished generation or of the progress after it."""
     folders = [*out.glob("g000[01]"), *out.glob("progress/g000[01]-e00000[0-9]")]
     folder = max(folders, key=lambda path: (path.name[:5], path.parent == out, path.name))
     state = torch.load(folder / checkpoint.STATE, weights_only=True)

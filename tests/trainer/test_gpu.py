@@ -1,4 +1,4 @@
-"""Training on a GPU: in float64 that of a CPU but for rounding, with equal bits however often it is interrupted."""
+"""Training on a GPU equals that on a CPU in float64 up to rounding, and gives equal bits if it is interrupted."""
 
 import copy
 from typing import Any

@@ -27,7 +27,7 @@ PROCESSES.set_forkserver_preload(
 
 
 def train(one: TrainSpec, out: Path, rows: Connection) -> None:
-    """The child: says which epochs are on disk."""
+    """Runs the child, which reports the epochs that are on disk."""
     pin_threads(1)
     rows.send(None)
     for row in run(one, CPU, out, every_s=0):
@@ -48,8 +48,8 @@ def started(one: TrainSpec, out: Path) -> tuple[Any, Connection]:
     return child, here
 
 
-def told(rows: Connection) -> list[tuple[int, int, str]]:
-    """All that the child said before it ended."""
+def messages(rows: Connection) -> list[tuple[int, int, str]]:
+    """Returns all epochs that the child reported before it ended."""
     found = []
     try:
         while True:
@@ -65,7 +65,7 @@ def try_kills(method: dict[str, Any], kills: int, seed: int) -> tuple[int, list[
     with TemporaryDirectory() as folder:
         root = Path(folder)
         child, rows = started(one, root / "whole")
-        expected = {(g, e): state for g, e, state in told(rows)}
+        expected = {(g, e): state for g, e, state in messages(rows)}
         child.join()
         assert (child.exitcode, len(expected)) == (0, 8)
         longest_s, attempt = 0.3, 0
@@ -79,7 +79,7 @@ def try_kills(method: dict[str, Any], kills: int, seed: int) -> tuple[int, list[
                 child.join(drawn.uniform(0, longest_s) if hits < 2 else None)
                 child.kill()
                 child.join()
-                found = {(g, e): state for g, e, state in told(rows)}
+                found = {(g, e): state for g, e, state in messages(rows)}
                 wrong += [f"{label(method)}: {at}" for at, state in found.items() if state != expected[at]]
                 if child.exitcode == 0:
                     break

@@ -34,7 +34,7 @@ def given_batches() -> list[Batch]:
 
 
 def given_weights() -> dict[str, Tensor]:
-    """Of a net of width 4 with 4 classes, from a seed that no spec here has."""
+    """Returns the weights of a network of width 4 with 4 classes, from a seed that no spec here has."""
     return {
         name: tensor.double()
         for name, tensor in models.build(models.DigitsResNet(width=4), 4, 123).state_dict().items()

@@ -55,7 +55,13 @@ def adapted_scores(
 def test_scores_are_those_of_plain_loops_over_100_epochs(
     network: nn.Module, digits: Dataset, edges: Dataset, bn_mode: BnMode
 ) -> None:
-    spec = FewShot(targets=("digits-edges",), mode="linear+affines", shots=(1,), episodes=3, bn_mode=bn_mode)
+    spec = FewShot(
+        targets=("digits-edges",),
+        mode="linear+affines",
+        shots=(1,),
+        episodes=3,
+        bn_mode=bn_mode,
+    )
     before = copy.deepcopy(network.state_dict())
     ledger = spec._ledger(0, "digits-edges", labels_of(edges))
     (found_EQW,) = spec._affines(network, edges, ledger, CONTEXT)
@@ -70,10 +76,17 @@ def test_scores_are_those_of_plain_loops_over_100_epochs(
 
 
 def test_a_run_says_what_no_source_fixes(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
-    told: list[tuple[str, int, int]] = []
-    spec = FewShot(targets=("digits-edges",), mode="linear+affines", shots=(2,), episodes=12, epochs=3, queries=2)
+    reported: list[tuple[str, int, int]] = []
+    spec = FewShot(
+        targets=("digits-edges",),
+        mode="linear+affines",
+        shots=(2,),
+        episodes=12,
+        epochs=3,
+        queries=2,
+    )
     result = spec.run(
-        network, digits, edges, Context(progress=lambda what, done, total: told.append((what, done, total)))
+        network, digits, edges, Context(progress=lambda what, done, total: reported.append((what, done, total)))
     )
     assert list(result.scores) == ["2shot-affines/acc"]
     assert list(result.digests) == ["2shot-affines"]
@@ -84,7 +97,7 @@ def test_a_run_says_what_no_source_fixes(network: nn.Module, digits: Dataset, ed
     )
     epochs, episodes = "epochs of 2-shot episodes of digits-edges", "2-shot episodes of digits-edges"
     first, last = [(epochs, done, 36) for done in (10, 20, 30)], [(epochs, done, 36) for done in (32, 34, 36)]
-    assert told == [*first, (episodes, 10, 12), *last, (episodes, 12, 12)]
+    assert reported == [*first, (episodes, 10, 12), *last, (episodes, 12, 12)]
     frozen = spec.model_copy(update={"bn_mode": "eval"}).run(network, digits, edges)
     assert frozen.curves != result.curves
 
@@ -92,7 +105,14 @@ def test_a_run_says_what_no_source_fixes(network: nn.Module, digits: Dataset, ed
 def test_a_diverged_network_is_refused(network: nn.Module, digits: Dataset, edges: Dataset) -> None:
     broken = copy.deepcopy(network)
     broken.get_parameter("conv1.weight").data.fill_(torch.nan)
-    spec = FewShot(targets=("digits-edges",), mode="linear+affines", shots=(1,), episodes=2, epochs=1, queries=2)
+    spec = FewShot(
+        targets=("digits-edges",),
+        mode="linear+affines",
+        shots=(1,),
+        episodes=2,
+        epochs=1,
+        queries=2,
+    )
     with pytest.raises(ValueError, match="1-shot episodes of 'digits-edges' are not all finite"):
         spec.run(broken, digits, edges)
 
@@ -100,7 +120,14 @@ def test_a_diverged_network_is_refused(network: nn.Module, digits: Dataset, edge
 def test_a_minibatch_that_batch_norm_cannot_normalise_is_refused(digits: Dataset, edges: Dataset) -> None:
     small = dataclasses.replace(edges, train=Split(edges.train.images_NCHW[..., :8, :8], edges.train.labels_N))
     model = build(DigitsResNet(name="resnet-digits", width=4), classes=10, seed=0).eval()
-    spec = FewShot(targets=("digits-edges",), mode="linear+affines", shots=(1,), episodes=2, epochs=1, queries=2)
+    spec = FewShot(
+        targets=("digits-edges",),
+        mode="linear+affines",
+        shots=(1,),
+        episodes=2,
+        epochs=1,
+        queries=2,
+    )
     nothing = Split(edges.test.images_NCHW[:0, :, :8, :8], edges.test.labels_N[:0])
     with pytest.raises(ValueError, match=r"minibatch of 1: Expected more than 1 value.*use bn_mode eval"):
         spec.run(model, digits, dataclasses.replace(small, test=nothing))

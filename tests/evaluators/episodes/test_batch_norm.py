@@ -1,4 +1,4 @@
-"""The way that batch norm takes on a GPU, here run without one: torch's own batch norm in float64 says what is right."""
+"""The GPU path of batch norm, run here on a CPU and compared with torch's own batch norm in float64."""
 
 import copy
 
@@ -22,7 +22,7 @@ def _norm(training: bool) -> EpisodeNorm:
 
 
 def _gradients(norm: EpisodeNorm, out: Tensor, x: Tensor) -> list[Tensor]:
-    """Of a loss behind a ReLU that works in place, by the input if it is to have one, gamma and beta."""
+    """Returns the gradients of a loss behind an in-place ReLU by the input (if it requires one), gamma and beta."""
     weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     loss = (functional.relu_(out).square() * weights).sum()
     return list(torch.autograd.grad(loss, [each for each in (x, norm.gamma_EC, norm.beta_EC) if each.requires_grad]))

@@ -81,7 +81,14 @@ def test_a_changed_or_foreign_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_impossible_episode_is_refused(support: list[list[int]], query: list[list[int]]) -> None:
-    facts = episodes.Facts("any", episodes.labels_digest(LABELS), ways=2, shots=1, queries=1, seed=None)
+    facts = episodes.Facts(
+        "any",
+        episodes.labels_digest(LABELS),
+        ways=2,
+        shots=1,
+        queries=1,
+        seed=None,
+    )
     with pytest.raises(ValueError, match="repeats an image or mixes classes"):
         Ledger(facts, torch.tensor(support), torch.tensor(query)).check(LABELS)
     Ledger(facts, torch.tensor([[0, 30]]), torch.tensor([[1, 31]])).check(LABELS)
@@ -97,7 +104,14 @@ def test_an_impossible_episode_is_refused(support: list[list[int]], query: list[
     ],
 )
 def test_rows_that_cannot_be_are_refused(support: list[list[int]], query: list[list[int]], message: str) -> None:
-    facts = episodes.Facts("any", episodes.labels_digest(LABELS), ways=2, shots=1, queries=1, seed=None)
+    facts = episodes.Facts(
+        "any",
+        episodes.labels_digest(LABELS),
+        ways=2,
+        shots=1,
+        queries=1,
+        seed=None,
+    )
     with pytest.raises(ValueError, match=message):
         Ledger(facts, torch.tensor(support), torch.tensor(query)).check(LABELS)
 

@@ -1,4 +1,4 @@
-"""A checkpoint is whole or it is refused."""
+"""A checkpoint is complete or it is refused."""
 
 import json
 import os

@@ -138,8 +138,8 @@ def test_synced_batch_norm_refuses_one_value_per_channel_as_batch_norm_does(fold
     assert refusal(nn.BatchNorm2d(3), 1).startswith("Expected more than 1 value per channel")
     assert refusal(nn.BatchNorm2d(3), 2) == ""
     for rank in (0, 1):
-        said = (folder / f"{rank}.one").read_text()
-        assert said == "BatchNorm needs more than one value per channel in a batch, got 1 of 3 channels"
+        message = (folder / f"{rank}.one").read_text()
+        assert message == "BatchNorm needs more than one value per channel in a batch, got 1 of 3 channels"
         assert (folder / f"{rank}.two").read_text() == ""
 
 

@@ -1,4 +1,4 @@
-"""Masks against the vectors of protocols 4.5 and against naive sorting, and the slim network against the masked dense one."""
+"""Masks against protocols 4.5 and against naive sorting, and the slim network against the masked dense one."""
 
 import json
 from pathlib import Path
@@ -183,16 +183,16 @@ def test_the_command_slim_writes_the_weights_and_says_what_they_are_worth(
     (tmp_path / "ke.json").write_text(one.model_dump_json())
     paths = ["--spec", f"{tmp_path}/ke.json", "--checkpoint", f"{tmp_path}/g0001", "--out", f"{tmp_path}/slim.pt"]
     assert main(["slim", *paths]) == 0
-    said = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     slim = torch.load(tmp_path / "slim.pt", weights_only=True)
-    assert said["parameters"] == {"dense": 19_902, "slim": 54 + 72 + 224 + 896 + 3_584 + 160 + 10 + 360 // 2}
+    assert printed["parameters"] == {"dense": 19_902, "slim": 54 + 72 + 224 + 896 + 3_584 + 160 + 10 + 360 // 2}
     assert {name: tuple(slim[name].shape) for name in ("conv1.weight", "fc.weight", "bn1.running_mean")} == {
         "conv1.weight": (2, 3, 3, 3),
         "fc.weight": (10, 16),
         "bn1.running_mean": (2,),
     }
     assert torch.equal(slim["layer4.0.conv2.weight"], state.model.get_parameter("layer4.0.conv2.weight")[:16, :16])
-    assert set(said["test/accuracy"]) == {"dense", "slim"}
+    assert set(printed["test/accuracy"]) == {"dense", "slim"}
 
 
 def test_the_command_slim_refuses_what_has_no_slim_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

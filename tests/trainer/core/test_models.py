@@ -173,7 +173,7 @@ LAW = {"he_normal_fan_in": 2.0, "he_normal_fan_out": 2.0, "uniform_fan_in": 1 / 
     ids=lambda each: getattr(each, "name", each),
 )
 def test_initialisation_law(model: models.AnyModel, law: str, conv: str) -> None:
-    """The first conv of a stage has twice as many outputs as inputs, so that fan-in and fan-out tell each other apart."""
+    """The first conv of a stage has twice as many outputs as inputs, which distinguishes fan-in from fan-out."""
     network = models.build(model, 100, 0)
     weight, output, bias = (network.get_parameter(name) for name in (conv, "fc.weight", "fc.bias"))
     fan = 9 * weight.shape[0 if law == "he_normal_fan_out" else 1]

@@ -172,10 +172,10 @@ def test_specs_know_what_is_installed_whichever_is_imported_first(tmp_path: Path
     offer(tmp_path, "broken", "1 / 0", "own = broken:Own")
     taken = EVALUATOR.replace("norm", "training")
     offer(tmp_path, "same-name", taken, "training = same_name:Norm", group="relearn.evaluators")
-    methods, problems, judges, factor = answer(tmp_path, KNOWN, *first)
+    methods, problems, evaluators, factor = answer(tmp_path, KNOWN, *first)
     assert methods == [*(name for name in METHODS if name != "halving"), "halving"]
     assert problems == {"halving": None, "own": "broken:Own cannot be loaded: ZeroDivisionError: division by zero"}
-    assert judges == ["accuracy", "linear-probe", "few-shot", "hessian-spectrum", "prediction-depth", "norm"]
+    assert evaluators == ["accuracy", "linear-probe", "few-shot", "hessian-spectrum", "prediction-depth", "norm"]
     assert factor == 0.25
 
 

@@ -1,7 +1,8 @@
-"""Every method as a plain loop, written from protocols 2 to 5 alone: one batch after another, momentum by hand, float64.
+"""Every method as a plain loop in float64, written from protocols 2 to 5 alone, with momentum computed by hand.
 
-Nothing of trainer.methods, masks, reinit, distillation or the loop is called, and every default is repeated here. Only the
-network's architecture, the data and the addresses of the draws are the trainer's own, since the draws must be the same ones.
+Nothing of trainer.methods, masks, reinit, distillation or the loop is called, and every default is repeated here. Only
+the network's architecture, the data and the addresses of the draws come from the trainer, because the draws must be the
+same.
 
 `python -m tests.trainer.reference` prints by how much the trainer differs.
 """
@@ -116,13 +117,13 @@ class Reference:
             self.velocity = {name: torch.zeros_like(v) for name, v in self.velocity.items()}
 
     def set_modes(self, g: int, e: int) -> None:
-        """Train mode throughout."""
+        """Sets train mode; evaluation never happens here."""
 
     def is_late(self, name: str) -> bool:
         return name.split(".")[0] in self.late
 
     def is_layer_weight(self, name: str) -> bool:
-        """Of a conv or linear layer; what has one dimension is BatchNorm's or a bias."""
+        """Returns whether `name` is a conv or linear weight. Other tensors have one dimension."""
         return self.first[name].ndim > 1
 
     def in_ascent(self, g: int, e: int) -> bool:
@@ -134,7 +135,10 @@ class Reference:
         return self.is_late(name) and (self.method.get("reverse_output_layer", True) or not name.startswith("fc."))
 
     def rates(self, name: str, eta: float, g: int, e: int) -> tuple[float, float] | None:
-        """What the buffer is multiplied with when it is added to the weight, and weight decay; None where all stands still."""
+        """Returns the factor with which the buffer is added to the weight, and the weight decay.
+
+        The result is None if the weight is frozen.
+        """
         if self.in_ascent(g, e):
             if self.ascends(name):
                 return self.ascent_rate(eta), {"flip": -DECAY, "zero": 0.0, "keep": DECAY}[self.decay_while_ascending]
@@ -176,7 +180,7 @@ class Reference:
         return (teacher * (teacher.log() - (logits / tau).log_softmax(1))).sum(1).mean()
 
     def annealed(self, g: int, e: int, step: int, eta: float, loss: float) -> float:
-        """What SA-GD multiplies the gradient with."""
+        """Returns the factor by which SA-GD multiplies the gradient."""
         dE, self.loss_before = abs(loss - self.loss_before), loss
         T, log = self.method.get("temperature", 15.0) * eta, math.log(e + 2)
         if self.method.get("annealing", "single") == "single":

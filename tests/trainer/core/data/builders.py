@@ -1,4 +1,4 @@
-"""Small trees of images whose pixels are known, and what the tests of `prepare` say of them."""
+"""Small trees of images with known pixels, and shared assertions for the tests of `prepare`."""
 
 import io
 import threading
@@ -54,7 +54,13 @@ def listed(root: Path, items: Mapping[str, tuple[str, ...]]) -> Listing:
         name: ListedSplit(each, tuple(CLASSES.index(item.split("/")[0]) for item in each))
         for name, each in items.items()
     }
-    return Listing("one folder per class", root, CLASSES, ("n01", "n02"), splits)
+    return Listing(
+        "one folder per class",
+        root,
+        CLASSES,
+        ("n01", "n02"),
+        splits,
+    )
 
 
 def facts(splits: Mapping[str, int], archives: tuple[Archive, ...] = (), classes: int | None = 2) -> Facts:

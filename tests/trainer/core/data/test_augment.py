@@ -19,7 +19,12 @@ def _images(count: int, height: int, width: int) -> torch.Tensor:
 def test_a_batch_equals_torchvisions_crop_flip_to_tensor_and_normalise() -> None:
     images = _images(24, 64, 64)
     dataset = Dataset(
-        "noise", ("a",), Split(images, torch.zeros(24, dtype=torch.int64)), Split(images, images), MEAN, STD
+        "noise",
+        ("a",),
+        Split(images, torch.zeros(24, dtype=torch.int64)),
+        Split(images, images),
+        MEAN,
+        STD,
     )
     drawn = Augmentation.draw(24, 4, True, generator(3, "augment", 0, 0))
     rows = torch.randperm(24, generator=generator(3, "order", 0, 0))
@@ -55,7 +60,16 @@ def test_only_the_named_images_are_mirrored() -> None:
 def test_what_an_image_becomes_depends_on_its_row_and_not_on_its_batch() -> None:
     images = _images(10, 16, 16)
     train = Split(images, torch.arange(10))
-    dataset = Dataset("noise", tuple("0123456789"), train, train, MEAN, STD, shift=2, flip=True)
+    dataset = Dataset(
+        "noise",
+        tuple("0123456789"),
+        train,
+        train,
+        MEAN,
+        STD,
+        shift=2,
+        flip=True,
+    )
 
     def epoch(batch_size: int) -> torch.Tensor:
         batches = DataBatches(dataset, batch_size).epoch(5, 1, 2, torch.float64)

@@ -1,4 +1,4 @@
-"""A cache is opened by its sizes, verified byte by byte, and anything wrong with it is told by file and remedy."""
+"""A cache is opened by its sizes, verified byte by byte, and problems are reported with file and remedy."""
 
 import json
 import os
@@ -128,9 +128,11 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
 @pytest.mark.parametrize(("spoil", "says"), [each[1:] for each in WRONG], ids=[each[0] for each in WRONG])
 def test_what_is_wrong_is_told_on_opening(spoil: Callable[[Path], object], says: str, made: Path) -> None:
     spoil(made)
-    with pytest.raises(DataProblem, match=f"E_CACHE: .*{says}.*; delete the folder .*{made.name} and prepare") as told:
+    with pytest.raises(
+        DataProblem, match=f"E_CACHE: .*{says}.*; delete the folder .*{made.name} and prepare"
+    ) as caught:
         cache.open_cache(made)
-    assert told.value.code == "E_CACHE"
+    assert caught.value.code == "E_CACHE"
 
 
 @pytest.mark.parametrize(("file", "at"), [("train.images.npy", 200), ("test.labels.npy", 128), ("test.items.txt", 1)])
@@ -159,7 +161,14 @@ def test_verify_decodes_rows_again_from_where_the_source_was_or_is(made: Path, t
 
 def test_rows_that_are_no_files_are_verified_by_their_reader(tmp_path: Path) -> None:
     items, read = ("0", "1"), lambda item: pixels(int(item))
-    listing = Listing("arrays", tmp_path, CLASSES, CLASSES, {"all": ListedSplit(items, (0, 1))}, read=read)
+    listing = Listing(
+        "arrays",
+        tmp_path,
+        CLASSES,
+        CLASSES,
+        {"all": ListedSplit(items, (0, 1))},
+        read=read,
+    )
     prepare("toy", tmp_path, tmp_path / "cache", AS_IT_IS, listing=listing)
     directory = cache.find(tmp_path / "cache", "toy", AS_IT_IS)
     assert directory is not None

@@ -1,4 +1,4 @@
-"""The table of expected counts against the constants of the papers and the official lists, written out once more here."""
+"""The table of expected counts against the constants of the papers and the official lists, repeated here."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Held-out training images: which they are, that the rest is unchanged, and that the test images are never among them."""
+"""Held-out training images: which they are, that the rest is unchanged, and that no test image is among them."""
 
 import math
 from pathlib import Path

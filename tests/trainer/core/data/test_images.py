@@ -20,7 +20,7 @@ GREY = NOISE[:, :, 0]
 
 
 def through(image: Image.Image, kind: str = "PNG") -> tuple[np.ndarray, str]:
-    """Pixels and told mode of a file made of `image`."""
+    """Returns pixels and reported mode of a file made of `image`."""
     one = decode(encoded(image, kind), AS_IT_IS, "it")
     return np.asarray(one.image), one.mode
 
@@ -81,8 +81,8 @@ def test_cmyk_is_converted() -> None:
 def test_16_bits_are_scaled_and_not_clipped(kind: str, mode: str) -> None:
     wide = np.random.default_rng(2).integers(0, 65536, (PX, PX)).astype(np.uint16)
     wide[0, :2] = 0, 65535
-    found, told = through(Image.fromarray(wide), kind)
-    assert told == mode
+    found, found_mode = through(Image.fromarray(wide), kind)
+    assert found_mode == mode
     assert np.array_equal(found[:, :, 1], np.round(wide / 257).astype(np.uint8))
 
 
@@ -106,9 +106,9 @@ def test_numbers_without_a_white_are_refused(values: np.ndarray) -> None:
     ],
 )
 def test_what_is_no_whole_image_is_told_by_name_size_and_reason(payload: bytes, says: str) -> None:
-    with pytest.raises(DataProblem, match=says) as told:
+    with pytest.raises(DataProblem, match=says) as caught:
         decode(payload, AS_IT_IS, "a/b.jpg")
-    assert told.value.code == "E_DECODE"
+    assert caught.value.code == "E_DECODE"
 
 
 @pytest.mark.parametrize("side", [10_000, 30_000])

@@ -1,4 +1,4 @@
-"""Prepared data as a spec names it: what it is called, what it needs, and that its content cannot change behind a spec."""
+"""Prepared data as a spec names it: its names, its requirements, and that its content is fixed by the spec."""
 
 import json
 import os

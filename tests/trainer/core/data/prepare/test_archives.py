@@ -129,9 +129,9 @@ def test_a_hostile_archive_is_refused_and_nothing_leaves_the_folder(
     source.mkdir()
     path = make(source / "it.zip")
     limits = Limits(bytes=200_000, files=10)
-    with pytest.raises(DataProblem, match=says) as told:
+    with pytest.raises(DataProblem, match=says) as caught:
         unpack_all(source, facts({}, (Archive(path.name, "https://example.org/it"),)), limits)
-    assert told.value.code == "E_ARCHIVE"
+    assert caught.value.code == "E_ARCHIVE"
     assert {each.name for each in tmp_path.rglob("*") if each.is_file()} <= {path.name, ".unpacked.lock"}
 
 

@@ -1,4 +1,4 @@
-"""Real SIGKILLs of a process that prepares, at every step: what is left never passes for a cache, and the next run is whole."""
+"""Kills a preparing process by SIGKILL at every step: the remains never count as a cache, and the next run succeeds."""
 
 import multiprocessing
 import os
@@ -26,7 +26,7 @@ PROCESSES.set_forkserver_preload(["tests.trainer.core.data.prepare.test_kills"])
 RECIPE = Recipe(PX, resize="none")
 ROWS = 70
 OPERATIONS = 10
-"""At least so many of the disk's operations does one preparation make."""
+"""The least number of disk operations in one preparation."""
 
 
 def killed() -> None:
@@ -76,7 +76,14 @@ def arrays(dies_at: str = "", shift: int = 0) -> Listing:
     items = tuple(str(row + shift) for row in range(ROWS))
     labels = tuple(row % 2 for row in range(ROWS))
     splits = {"train": ListedSplit(items[:50], labels[:50]), "test": ListedSplit(items[50:], labels[50:])}
-    return Listing("arrays", Path("/"), CLASSES, CLASSES, splits, read=read)
+    return Listing(
+        "arrays",
+        Path("/"),
+        CLASSES,
+        CLASSES,
+        splits,
+        read=read,
+    )
 
 
 def child(root: Path, shift: int, dies_at: str, disk: Disk, out: Connection) -> None:
@@ -101,7 +108,7 @@ def start(target: Callable[..., None], *arguments: object) -> tuple[Any, Connect
 
 
 def ran(root: Path, shift: int = 0, dies_at: str = "", disk: Disk | None = None) -> Manifest | None:
-    """What the child made; None where it was killed."""
+    """Returns what the child made, or None if it was killed."""
     process, out = start(child, root, shift, dies_at, disk or Disk())
     process.join()
     if process.exitcode == 0:
@@ -129,7 +136,7 @@ def whole(root: Path) -> Manifest | None:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Manifest]:
-    """Of the rows as they are, and of those shifted by one."""
+    """Returns the manifests of the rows as they are and of the rows shifted by one."""
     root = tmp_path_factory.mktemp("whole")
     first, second = (
         prepare("toy", root, root / f"{s}", RECIPE, listing=arrays("", s), clock=lambda: 0.0) for s in (0, 1)

@@ -125,22 +125,46 @@ def test_repaired_rows_keep_their_place_and_are_named(tmp_path: Path) -> None:
     listing = listed(tmp_path, {"all": ("ape/0", "ape/1", "ape/2")})
     one = prepare("toy", tmp_path, tmp_path / "cache", recipe, listing=listing, on_bad_image="repair")
     assert (one.splits["all"].n, one.splits["all"].repaired, one.partial) == (3, ("ape/1",), False)
-    [told] = one.problems
-    assert told.startswith("E_DECODE repaired: ")
+    [reported] = one.problems
+    assert reported.startswith("E_DECODE repaired: ")
     assert cache.verify(tmp_path / "cache/toy" / recipe.folder).rows == 3
 
 
 def test_progress_is_told_twice_a_second_at_most_and_once_at_the_end(tmp_path: Path) -> None:
-    told: list[Progress] = []
+    reported: list[Progress] = []
     now = iter(range(10_000))
-    meter = Meter("toy", {"train": 64, "test": 36}, 1000, told.append, lambda: next(now) / 10)
+    meter = Meter(
+        "toy",
+        {"train": 64, "test": 36},
+        1000,
+        reported.append,
+        lambda: next(now) / 10,
+    )
     for split, rows in (("train", 64), ("test", 36)):
         for row in range(rows):
             meter.advance(split, 1, int(row == 0))
-    assert [each.done for each in told[:3]] == [5, 10, 15]
-    assert len(told) == 100 // 5
-    assert told[0] == Progress("toy", "train", 5, 64, 10.0, 9.5, 5000, 1)
-    assert told[-1] == Progress("toy", "test", 36, 36, 10.0, 0.0, 100_000, 2)
+    assert [each.done for each in reported[:3]] == [5, 10, 15]
+    assert len(reported) == 100 // 5
+    assert reported[0] == Progress(
+        "toy",
+        "train",
+        5,
+        64,
+        10.0,
+        9.5,
+        5000,
+        1,
+    )
+    assert reported[-1] == Progress(
+        "toy",
+        "test",
+        36,
+        36,
+        10.0,
+        0.0,
+        100_000,
+        2,
+    )
 
 
 def test_the_adapter_the_archive_and_the_subset_are_in_the_manifest(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every problem of preparing, caused for real, told by its code and in words that help; and nothing half made stays."""
+"""Every problem of preparing, caused for real, reported with its code and a remedy; nothing incomplete stays."""
 
 import errno
 import shutil
@@ -22,9 +22,9 @@ def test_a_truncated_image_stops_it_and_the_first_one_is_told(tmp_path: Path) ->
         truncated(tmp_path / item, 40)
     with pytest.raises(
         DataProblem, match=r"E_DECODE: .*/ape/40\.jpg \(\d+ bytes\) cannot be decoded: \w+.*; fetch the file again"
-    ) as told:
+    ) as caught:
         made(tmp_path, listing, threads=4)
-    assert told.value.code == "E_DECODE"
+    assert caught.value.code == "E_DECODE"
     assert nothing_made(tmp_path)
 
 
@@ -49,9 +49,9 @@ def test_an_incomplete_tree_is_refused_or_marked(
     listing, known = tree(tmp_path), facts(splits, classes=classes)
     with pytest.raises(
         DataProblem, match=f"E_COUNT: toy as found in .* is not complete: .*{says}.*or go on with allow-partial"
-    ) as told:
+    ) as caught:
         made(tmp_path, listing, facts=known)
-    assert told.value.code == "E_COUNT"
+    assert caught.value.code == "E_COUNT"
     one = made(tmp_path, listing, facts=known, allow_partial=True)
     assert one.partial
     assert says in one.problems[0]
@@ -60,7 +60,13 @@ def test_an_incomplete_tree_is_refused_or_marked(
 def test_the_five_classes_that_miss_most_are_named(tmp_path: Path) -> None:
     names = tuple("abcdefg")
     labels = tuple(label for label in range(7) for _ in range(label))
-    listing = Listing("x", tmp_path, names, names, {"all": ListedSplit(tuple(map(str, labels)), labels)})
+    listing = Listing(
+        "x",
+        tmp_path,
+        names,
+        names,
+        {"all": ListedSplit(tuple(map(str, labels)), labels)},
+    )
     known = replace(facts({"all": 70}, classes=7), class_counts=dict.fromkeys(names, 10))
     with pytest.raises(
         DataProblem, match=r"with most missing: a 0 of 10, b 1 of 10, c 2 of 10, d 3 of 10, e 4 of 10; fetch"
@@ -80,18 +86,33 @@ def test_an_empty_split_is_incomplete_and_an_empty_tree_hopeless(tmp_path: Path)
 @pytest.mark.parametrize("item", ["ape/a\nb", "/etc/passwd", "../x"])
 def test_an_item_that_is_no_path_below_the_root_is_refused(item: str, tmp_path: Path) -> None:
     with pytest.raises(DataProblem, match=r"E_LABEL: .*no path below"):
-        made(tmp_path, Listing("x", tmp_path, CLASSES, CLASSES, {"all": ListedSplit((item,), (0,))}))
+        made(
+            tmp_path,
+            Listing(
+                "x",
+                tmp_path,
+                CLASSES,
+                CLASSES,
+                {"all": ListedSplit((item,), (0,))},
+            ),
+        )
 
 
 def test_too_little_room_is_told_before_anything_is_written(tmp_path: Path) -> None:
     recipe = Recipe(4096)
     rows = shutil.disk_usage(tmp_path).total // (3 * 4096**2) + 1
-    listing = Listing("x", tmp_path, CLASSES, CLASSES, {"all": ListedSplit(("a",) * rows, (0,) * rows)})
+    listing = Listing(
+        "x",
+        tmp_path,
+        CLASSES,
+        CLASSES,
+        {"all": ListedSplit(("a",) * rows, (0,) * rows)},
+    )
     with pytest.raises(
         DataProblem, match=r"E_DISK: [\d,]{13,} bytes are needed and [\d,]+ are free in .*; make room"
-    ) as told:
+    ) as caught:
         prepare("toy", tmp_path, tmp_path / "cache", recipe, listing=listing)
-    assert told.value.code == "E_DISK"
+    assert caught.value.code == "E_DISK"
     assert nothing_made(tmp_path)
 
 
@@ -120,16 +141,16 @@ def test_a_disk_that_refuses_on_the_way_is_told_and_nothing_stays(number: int, s
 
 def test_a_cache_root_that_cannot_be_a_folder_is_a_matter_of_permission(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(DataProblem, match=r"E_PERM: .*cannot be written") as told:
+    with pytest.raises(DataProblem, match=r"E_PERM: .*cannot be written") as caught:
         made(tmp_path, tree(tmp_path))
-    assert told.value.code == "E_PERM"
+    assert caught.value.code == "E_PERM"
 
 
 def test_a_locked_cache_is_waited_for_and_then_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     says = r"E_LOCKED: another process is at work on toy as .* did not end in 0\.01 s; wait for it"
-    with holding(tmp_path), pytest.raises(DataProblem, match=says) as told:
+    with holding(tmp_path), pytest.raises(DataProblem, match=says) as caught:
         made(tmp_path, tree(tmp_path), lock_timeout_s=0.01)
-    assert told.value.code == "E_LOCKED"
+    assert caught.value.code == "E_LOCKED"
     assert "waiting for up to 0.01 s" in caplog.text
     assert made(tmp_path, tree(tmp_path)).splits["train"].n == 7
 

@@ -1,4 +1,7 @@
-"""The true data sets, where RELEARN_DATA_<NAME> names the folder of one: RELEARN_DATA_TINY_IMAGENET=/data/tiny pytest ..."""
+"""Real data sets, if RELEARN_DATA_<NAME> names the folder of one.
+
+Example: RELEARN_DATA_TINY_IMAGENET=/data/tiny pytest ...
+"""
 
 import os
 from pathlib import Path
