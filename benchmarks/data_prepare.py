@@ -1,14 +1,14 @@
-"""Preparing a data set, and reading it after that, against a plain loop over its files and torchvision's ImageFolder.
+"""Preparing a data set and reading it, against a plain loop over its files and torchvision's ImageFolder.
 
 `python -m benchmarks.data_prepare [--quick]`. The files are JPEG crops of scikit-learn's two photographs, one folder
 per class.
 
-The plain loop (`Image.open`, `convert`, `resize`, `np.asarray`, which keeps nothing), ImageFolder under a DataLoader,
-and preparing by one thread, which also computes mean and deviation, writes and hashes, take turns over the same files.
-They are timed in seconds of CPU time, which depends least on the load of the machine; rates are of medians. Preparing
-by as many threads as it chooses is timed by the clock. Pixels must be equal to the loop's. Then the cache is opened,
-read in random batches of 256 rows, which is what training gets in ImageFolder's place and what the ratio is of, and
-verified, which decodes 32 images again.
+Three sides take turns over the same files: the plain loop (`Image.open`, `convert`, `resize`, `np.asarray`, which keeps
+nothing), ImageFolder under a DataLoader, and preparing by one thread, which also computes mean and deviation, writes
+and hashes. They are timed in seconds of CPU time, which depends least on the load of the machine, and rates are those
+of the medians. Preparing with the default number of threads is timed by the clock. The pixels must be equal to the
+loop's. Then the cache is opened, read in random batches of 256 rows (which replaces ImageFolder in training and gives
+the ratio), and verified (which decodes 32 images again).
 """
 
 import argparse

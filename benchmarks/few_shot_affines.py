@@ -2,15 +2,15 @@
 
 `python -m benchmarks.few_shot_affines [--quick] [--device cuda]` needs torch, torchvision, numpy and pydantic.
 
-The measure is seconds per image-step: one image forward and backward in one minibatch of 4. The plain loop adapts
-gamma, beta and head of a ResNet-50 (64 px, frozen convs, NCHW, float32) one episode after another; ours adapts as many
-together as `affines.chunk` says, 10 on a CPU. They take turns, over the same minibatches. On a GPU the loop is timed on
-a few episodes and the 600 are in one batch, as far as memory goes.
+The measure is seconds per image-step, which is one image forward and backward in one minibatch of 4. The plain loop
+adapts gamma, beta and head of a ResNet-50 (64 px, frozen convs, NCHW, float32) episode by episode. Our side adapts as
+many episodes together as `affines.chunk` returns, which is 10 on a CPU. The sides take turns over the same minibatches.
+On a GPU the loop is timed on a few episodes, and the 600 episodes form one batch if memory allows.
 
-In float64 a small network is adapted for 100 epochs in both modes of BatchNorm: scores must agree to 1e-9, accuracies
-exactly.
+In float64 a small network is adapted for 100 epochs in both modes of BatchNorm. Scores must agree to 1e-9 and
+accuracies exactly.
 
-CPU seconds of one thread, which depends least on the load of the machine; on a GPU wall seconds around a
+Times are CPU seconds of one thread, which depend least on the load of the machine, or on a GPU wall seconds around a
 synchronisation.
 """
 

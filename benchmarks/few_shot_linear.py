@@ -4,15 +4,15 @@
 numba the compiled recurrence is measured too.
 
 Heads: 5-way, 15 queries, D = 2048, 1, 5, 20 and 50 shots, 600 episodes of each. The plain loop is torch.optim.SGD on a
-torch.nn.Linear in float64, timed on a few episodes and scaled to 600; ours is timed on 600 episodes (--quick: fewer,
-scaled) with everything it does after the features: episodes, starts, orders, Gram matrices, recurrence, scores. They
-take turns. Scores of the same episodes must agree to 1e-10 and accuracies exactly.
+torch.nn.Linear in float64, timed on a few episodes and scaled to 600. Our side is timed on 600 episodes (with --quick
+on fewer, and scaled) with everything that follows the features: episodes, starts, orders, Gram matrices, recurrence and
+scores. The sides take turns. Scores of the same episodes must agree to 1e-10 and accuracies exactly.
 
 Whole job: ResNet-50 at 64 px on a target of 10,000 images, all four numbers of shots. The plain loop passes the images
-of each episode through the network (NCHW, BatchNorm as it is) and then trains the head; ours passes each image of the
-target once. Both rates are measured on some images and scaled, and the sum of heads and images is compared.
+of each episode through the network (NCHW, unfolded BatchNorm) and then trains the head; our side passes each image of
+the target once. Both rates are measured on some images and scaled, and the sum of heads and images is compared.
 
-CPU seconds of one thread, which depends least on the load of the machine; on a GPU wall seconds around a
+Times are CPU seconds of one thread, which depend least on the load of the machine, or on a GPU wall seconds around a
 synchronisation.
 """
 

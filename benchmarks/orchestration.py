@@ -1,8 +1,9 @@
-"""The price of orchestration: training through the service against the same training in one plain process.
+"""The cost of orchestration: training through the service against the same training in one plain process.
 
-`python -m benchmarks.orchestration [--quick]` posts the spec without its evaluations to a fresh service, and trains the
-same unique generations in one plain process before and after. The weights must be bit-equal. Wall time of the service
-runs from the POST to the last committed checkpoint, so the job's start on Ray, MLflow and the database are all in it.
+`python -m benchmarks.orchestration [--quick]` posts the spec without its evaluations to a new service, and trains the
+same unique generations in one plain process before and after. The weights must be bit-equal. The wall time of the
+service runs from the POST to the last committed checkpoint, so it includes the start of the job on Ray, MLflow and the
+database.
 """
 
 import argparse

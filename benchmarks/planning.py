@@ -1,8 +1,8 @@
-"""How long it takes to check, plan and answer for a spec: the whole paper, and a grid of 10,000 generations.
+"""The time to check, plan and answer for a spec: the whole paper, and a grid of 10,000 generations.
 
-`python -m benchmarks.planning` prints milliseconds of CPU time, the median of some rounds, on an empty database and on
-one that has everything. The ratio is the slower of the two specs' nodes per second of planning, over the floor it must
-keep.
+`python -m benchmarks.planning` prints the median of some rounds in milliseconds of CPU time, on an empty database and
+on one that already has everything. The ratio is the lower of the two rates in nodes per second,
+divided by its floor.
 """
 
 import argparse

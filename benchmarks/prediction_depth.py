@@ -1,17 +1,17 @@
-"""Our search of nearest neighbours against scikit-learn's brute force.
+"""Our nearest-neighbour search against scikit-learn's brute force.
 
 `python -m benchmarks.prediction_depth [--quick] [--device cuda]` needs scikit-learn besides what `evaluators` needs.
 
-The 5 nearest of 100,000 points for each of 10,000 queries, in 2,048 float32 coordinates that are clustered as a layer's
-outputs are; with `--quick` of 16,384 points for 2,048 queries. Points come in pieces of 4,096, as from a network, and
-what a search prepares (centring, rounding to bfloat16, copies in float64) is part of its time. The searches take turns
-in one run on one thread with the bare float32 product, which none can beat without fewer bits. On a CPU they are timed
-in seconds of CPU time, which depends least on the load of the machine; with a GPU by the clock, and scikit-learn,
-always on the CPU, once.
+The task is to find the 5 nearest of 100,000 points for each of 10,000 queries (with `--quick`, of 16,384 points for
+2,048 queries). Points have 2,048 float32 coordinates, clustered like a layer's outputs, and arrive in pieces of 4,096,
+as from a network. The preparations of a search (centring, rounding to bfloat16, copies in float64) are part of its
+time. The searches take turns on one thread with the bare float32 product, which is a lower bound unless fewer bits are
+used. On a CPU they are timed in seconds of CPU time, which depends least on the load of the machine. With a GPU they
+are timed by the clock, and scikit-learn runs only once, on the CPU.
 
-`ratio` is that of the exact search. `rerank` has a floor of its own where the CPU multiplies bfloat16 natively;
-elsewhere it is not run. Both must find scikit-learn's neighbour sets wherever its 5th and 6th distance differ by more
-than 1e-4; `max_error` is the share of queries where one of them does not.
+`ratio` is that of the exact search. `rerank` has its own floor if the CPU multiplies bfloat16 natively; otherwise it is
+not run. Both must find scikit-learn's neighbour sets wherever its 5th and 6th distances differ by more than 1e-4;
+`max_error` is the share of queries for which one of them does not.
 
 Shapes: Q queries, S points, D coordinates.
 """

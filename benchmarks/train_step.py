@@ -2,14 +2,14 @@
 
 `python -m benchmarks.train_step [--quick] [--device cuda]` needs torch, torchvision, numpy and pydantic alone.
 
-On a CPU: ResNet-18, 64 px, batch 32, one thread. The plain loop is NCHW over a DataLoader with PIL decode and `.item()`
-per step; ours is `trainer.loop` over uint8 tensors in memory. They take turns, epoch by epoch, and are timed in seconds
-of CPU time, which depends least on the load of the machine; ratios are of medians. In float64, over the same batches,
-the bits must be equal to the plain loop's in channels_last as ours, and in NCHW, where convolutions sum in another
-order, all but the last few.
+On a CPU: ResNet-18, 64 px, batch 32, one thread. The plain loop is NCHW over a DataLoader with PIL decoding and
+`.item()` per step. Our side is `trainer.loop` over uint8 tensors in memory. They take turns, epoch by epoch, and are
+timed in seconds of CPU time, which depends least on the load of the machine; ratios are those of the medians. In
+float64, over the same batches, the bits must equal those of the plain loop in channels_last, as in our loop. In NCHW,
+where convolutions sum in another order, all but the last few digits must be equal.
 
-On a GPU: ResNet-50 over resident data, in steps per second between two readings of the epoch's sums, which is where the
-host waits for the device. The float64 comparison runs there too, with our steps graphed, and allows rounding in both
+On a GPU: ResNet-50 over resident data, in steps per second between two readings of the epoch's sums, at which the host
+waits for the device. The float64 comparison runs there too, with our steps graphed, and allows for rounding in both
 layouts.
 
 Shapes: B batch, C channels, H and W pixels.

@@ -175,7 +175,7 @@ class DigitsHalf(_Digits):
 
 
 class DigitsShifted(_Digits):
-    """The same digits in another look: grey levels inverted, turned by 90 degrees, or reduced to their edges."""
+    """All digits with another appearance: grey levels inverted, turned by 90 degrees, or reduced to their edges."""
 
     name: Literal["digits-inverted", "digits-rot90", "digits-edges"]
 
