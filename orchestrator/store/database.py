@@ -25,7 +25,11 @@ class Database:
             event.listen(self._engine, "connect", durable_sqlite)
             event.listen(self._engine, "begin", begin_sqlite)
         self._writing = self._engine.execution_options(writing=True)
-        migrations.bring_up_to_date(self._engine, self._writing)
+        try:
+            migrations.bring_up_to_date(self._engine, self._writing)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._engine.dispose()
