@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +77,8 @@ def test_the_example_is_listed_refused_checked_accepted_and_refused_again_when_i
     assert (problem["pointer"], problem["code"]) == ("/arms/0/method/name", "UNCHECKED_METHOD")
     assert "run `relearn check-method shrink-perturb`" in problem["message"]
 
-    began = time.monotonic()
     checked = process(site, "-m", "api.cli", "check-method", "shrink-perturb", RELEARN_HOME=str(home))
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert time.monotonic() - began < 30
     assert "2 declared identities hold bit for bit" in checked.stdout
     assert "shrink-perturb: all 9 passed after" in checked.stdout
 
