@@ -14,7 +14,6 @@ Times are CPU seconds of one thread, which depend least on the load of the machi
 synchronisation.
 """
 
-import argparse
 import copy
 import statistics
 import sys
@@ -24,12 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.options import read_options
 from benchmarks.report import print_result
 from benchmarks.timing import timed
 from evaluators.episodes import affines
 from evaluators.few_shot import FewShot
 from trainer.core.data import Dataset, Split
-from trainer.core.determinism import pin_precision, pin_threads
+from trainer.core.determinism import pin_precision
 from trainer.core.models import AnyModel, DigitsResNet, ImageNetResNet, build
 
 FLOORS = {"cpu": 2.5, "cuda": 25.0}
@@ -43,13 +43,7 @@ MODES: tuple[Literal["train", "eval"], ...] = ("eval", "train")
 
 def main() -> int:
     """Returns 1 if scores differ or a ratio is below its floor, else 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.few_shot_affines", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    options = parser.parse_args()
-    pin_threads(1)
+    options = read_options("few_shot_affines", __doc__)
     pin_precision("fp32")
     device = torch.device(options.device)
     error = max(_error(mode, device) for mode in MODES)

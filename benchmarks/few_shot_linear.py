@@ -16,13 +16,13 @@ Times are CPU seconds of one thread, which depend least on the load of the machi
 synchronisation.
 """
 
-import argparse
 import statistics
 import sys
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.options import read_options
 from benchmarks.report import print_result
 from benchmarks.timing import timed
 from evaluators.episodes import heads, heads_numba
@@ -30,7 +30,7 @@ from evaluators.episodes.ledger import Ledger, draw
 from evaluators.features.extraction import PENULTIMATE, outputs, prepared
 from evaluators.few_shot import FewShot, pieces
 from trainer.core.data import Dataset, Split
-from trainer.core.determinism import pin_precision, pin_threads
+from trainer.core.determinism import pin_precision
 from trainer.core.models import ImageNetResNet, build
 
 SHOTS, EPISODES, D, TARGET_IMAGES = (1, 5, 20, 50), 600, 2048, 10_000
@@ -43,13 +43,7 @@ PLAIN = {1: 12, 5: 6, 20: 2, 50: 1}
 
 def main() -> int:
     """Returns 1 if scores differ or a ratio is below its floor, else 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.few_shot_linear", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="about a minute on a CPU: fewer episodes")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    options = parser.parse_args()
-    pin_threads(1)
+    options = read_options("few_shot_linear", __doc__)
     pin_precision("fp32")
     device = torch.device(options.device)
     kernels: dict[str, heads.Recurrence] = {"torch": heads.train}

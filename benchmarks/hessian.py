@@ -14,7 +14,6 @@ knowledge of the reference: the one with the fewest products for an error of at 
 none reaches that (marked *), the one with the smallest error. The ratio of the benchmark is the smallest of the four.
 """
 
-import argparse
 import math
 import statistics
 import sys
@@ -28,10 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.options import read_options
 from benchmarks.report import print_result
 from evaluators.curvature.lanczos import Matvec, hvp, lanczos
 from trainer.core.data import Dataset, named
-from trainer.core.determinism import pin_threads
 from trainer.core.seeding import generator
 
 K, BATCH, SMOOTHING, WEIGHT_DECAY = 5, 32, 0.1, 5e-4
@@ -63,11 +62,7 @@ class Tally:
 
 def main() -> int:
     """Returns 1 if our values are wrong or the ratio is below its floor, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.hessian", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    options = parser.parse_args()
-    pin_threads(1)
+    options = read_options("hessian", __doc__)
     device = torch.device(options.device)
     digits = named("digits").load().to(device)
     print(f"{'state':<9}{'method':<22}{'products':>9}{'max error':>11}{'s':>8}{'x products':>12}{'x time':>8}")

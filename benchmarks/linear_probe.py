@@ -17,7 +17,6 @@ At rate 0.1 large features make SGD chaotic: even two plain runs that start 1e-1
 Legend: N images, C classes, D features, R learning rates, B a minibatch.
 """
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,12 +28,13 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.options import read_options
 from benchmarks.report import print_result
 from benchmarks.timing import timed
 from evaluators.features.bank import Bank
 from evaluators.linear_probe import HELD_OUT, LinearProbe, hits, train_heads
 from trainer.core.data import Dataset, Split
-from trainer.core.determinism import pin_precision, pin_threads
+from trainer.core.determinism import pin_precision
 from trainer.core.seeding import generator
 
 CLASSES, PIXELS, BATCH = 102, 64, 32
@@ -53,13 +53,7 @@ MODERATE = 200.0
 
 def main() -> int:
     """Returns 1 if results are unequal or a ratio is below its floor, else 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.linear_probe", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    options = parser.parse_args()
-    pin_threads(1)
+    options = read_options("linear_probe", __doc__)
     pin_precision("fp32")
     torch.manual_seed(0)  # for the plain loop; our side never draws from the global generator
     device = torch.device(options.device)

@@ -16,7 +16,6 @@ not run. Both must find scikit-learn's neighbour sets wherever its 5th and 6th d
 Shapes: Q queries, S points, D coordinates.
 """
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable
@@ -27,10 +26,10 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
+from benchmarks.options import read_options
 from benchmarks.report import print_result
 from benchmarks.timing import timed
 from evaluators.knn import BLOCK, Nearest, Search
-from trainer.core.determinism import pin_threads
 from trainer.core.seeding import generator
 
 D, K, CLUSTERS = 2048, 5, 200
@@ -41,13 +40,7 @@ EXACT_FLOOR, RERANK_FLOOR, QUICK_RERANK_FLOOR = 1.4, 4.0, 2.5
 
 def main() -> int:
     """Returns 1 if neighbour sets differ or a ratio is below its floor, else 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.prediction_depth", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    options = parser.parse_args()
-    pin_threads(1)
+    options = read_options("prediction_depth", __doc__)
     device = torch.device(options.device)
     S, Q, rounds = (16_384, 2_048, 5) if options.quick else (100_000, 10_000, 3)
     support_SD, query_QD = clustered(S, "support"), clustered(Q, "query")

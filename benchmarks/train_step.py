@@ -15,7 +15,6 @@ layouts.
 Shapes: B batch, C channels, H and W pixels.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -34,11 +33,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
+from benchmarks.options import read_options
 from benchmarks.report import print_result
 from trainer import loop, spec
 from trainer.batches import DataBatches
 from trainer.core.data import Dataset, Split
-from trainer.core.determinism import pin_threads
 from trainer.core.seeding import generator
 from trainer.core.state import EpochRow
 
@@ -55,13 +54,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 def main() -> int:
     """Returns 1 if float64 results differ or a ratio is below its floor, else 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.train_step", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="about a minute on a CPU")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    options = parser.parse_args()
-    pin_threads(1)
+    options = read_options("train_step", __doc__)
     torch.manual_seed(0)  # of the plain loop; ours never draws from the global generator
     device = torch.device(options.device)
     if device.type == "cuda":

@@ -4,9 +4,7 @@ An evaluator turns a checkpoint into scores with intervals. A spec can name an e
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Union
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from evaluators.accuracy import Accuracy
 from evaluators.base import EvalResult, Evaluator, Score, TransferEvaluator
@@ -15,7 +13,7 @@ from evaluators.hessian import HessianSpectrum
 from evaluators.linear_probe import LinearProbe
 from evaluators.metrics import TRAINING, TRAINING_METRICS, Metric, declared, guessed
 from evaluators.prediction_depth import PredictionDepth
-from trainer.core.plugins import Plugin, discover
+from trainer.core.plugins import Plugin, Registry, registry
 
 _OWN: tuple[type[Evaluator], ...] = (Accuracy, LinearProbe, FewShot, HessianSpectrum, PredictionDepth)
 """Our own evaluators. To add one, add its class here; its field `name` holds its name."""
@@ -28,28 +26,28 @@ if TYPE_CHECKING:
 
 
 @cache
-def _known() -> dict[str, Any]:
-    own = {kind.model_fields["name"].default: kind for kind in _OWN}
-    plugins = discover("relearn.evaluators", Evaluator, {*own, TRAINING})
-    kinds = own | {name: plugin.kind for name, plugin in plugins.items() if plugin.kind is not None}
-    union: Any = Union[tuple(kinds.values())]  # noqa: UP007  its members are known only now
-    spec: Any = Annotated[union, Field(discriminator="name")]
-    return {"PLUGINS": plugins, "EVALUATORS": kinds, "AnyEvaluator": union, "EvaluatorSpec": spec}
+def _known() -> Registry:
+    """The registry is made on first use: a plug-in's package imports this one, and may be imported before it."""
+    return registry("relearn.evaluators", Evaluator, _OWN, reserved=[TRAINING])
 
 
 def __getattr__(name: str) -> Any:
-    """Returns PLUGINS (what installed packages offer), EVALUATORS (all by name), AnyEvaluator or EvaluatorSpec.
-
-    They are made on first use, because a package of evaluators imports this one and may be imported before it.
-    """
-    if name not in ("PLUGINS", "EVALUATORS", "AnyEvaluator", "EvaluatorSpec"):  # nothing else may start the search
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _known()[name]
+    """Returns PLUGINS, EVALUATORS, AnyEvaluator or EvaluatorSpec: a part of the registry under the name to import."""
+    match name:
+        case "PLUGINS":
+            return _known().plugins
+        case "EVALUATORS":
+            return _known().kinds
+        case "AnyEvaluator":
+            return _known().union
+        case "EvaluatorSpec":
+            return _known().spec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def names() -> list[str]:
     """Returns the names of all evaluators that a spec may use."""
-    return list(_known()["EVALUATORS"])
+    return list(_known().kinds)
 
 
 def about(evaluator: str, score: str) -> Metric:
@@ -59,7 +57,7 @@ def about(evaluator: str, score: str) -> Metric:
     """
     if evaluator == TRAINING:
         return declared(TRAINING_METRICS, score) or Metric(score)
-    kind: type[Evaluator] | None = _known()["EVALUATORS"].get(evaluator)
+    kind: type[Evaluator] | None = _known().kinds.get(evaluator)
     return guessed(score) if kind is None else kind.about(score)
 
 

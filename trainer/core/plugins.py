@@ -2,14 +2,15 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isabstract
 from pathlib import Path
 from sys import modules
-from typing import Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,36 @@ class Plugin:
     name: str
     package: str
     version: str
-    kind: type | None = None
+    kind: type[BaseModel] | None = None
     code_sha256: str | None = None
     """The digest of the code as this process loaded it. It is part of the content keys, and a passed check is valid
     only for this digest."""
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What a spec may name of one kind of part: relearn's own classes, and those that installed packages offer."""
+
+    plugins: dict[str, Plugin]
+    """By name, also those that cannot be used."""
+    kinds: dict[str, Any]
+    """All usable classes (subclasses of the base) by name, relearn's own first."""
+    union: Any
+    """The union of all usable classes."""
+    spec: Any
+    """The union as the type of a field, told apart by `name`."""
+
+
+def registry(
+    group: str, base: type[BaseModel], own: Iterable[type[BaseModel]], reserved: Iterable[str] = ()
+) -> Registry:
+    """Returns relearn's `own` classes and the plug-ins of the entry point group. No plug-in may take a reserved name."""
+    ours = {str(kind.model_fields["name"].default): kind for kind in own}
+    plugins = discover(group, base, {*ours, *reserved})
+    kinds = ours | {name: plugin.kind for name, plugin in plugins.items() if plugin.kind is not None}
+    union: Any = Union[tuple(kinds.values())]  # noqa: UP007  its members are known only now
+    return Registry(plugins, kinds, union, Annotated[union, Field(discriminator="name")])
 
 
 def discover(group: str, base: type[BaseModel], taken: set[str]) -> dict[str, Plugin]:
@@ -77,12 +103,6 @@ def _load(points: list[EntryPoint], base: type[BaseModel], taken: set[str]) -> P
         if field is None or tags != (point.name,) or field.default != point.name:
             return refused(f"{point.value} must have the field name: Literal[{point.name!r}] = {point.name!r}")
         kind.model_json_schema()
-        return Plugin(
-            point.name,
-            package,
-            version,
-            kind,
-            code_sha256(kind),
-        )
+        return Plugin(point.name, package, version, kind=kind, code_sha256=code_sha256(kind))
     except (Exception, SystemExit) as error:  # foreign code may raise anything, and the service must survive it
         return refused(f"{point.value} cannot be loaded: {type(error).__name__}: {error}")

@@ -4,11 +4,9 @@ To add one of our own, write a file and add its class to `_OWN`. A spec can name
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from trainer.core.plugins import Plugin, discover
+from trainer.core.plugins import Plugin, Registry, registry
 from trainer.methods.base import Method, Phase, Scale
 from trainer.methods.born_again import BornAgain
 from trainer.methods.imp import IterativeMagnitudePruning
@@ -40,23 +38,23 @@ if TYPE_CHECKING:
 
 
 @cache
-def _known() -> dict[str, Any]:
-    own = {kind.model_fields["name"].default: kind for kind in _OWN}
-    plugins = discover("relearn.methods", Method, set(own))
-    kinds = own | {name: plugin.kind for name, plugin in plugins.items() if plugin.kind is not None}
-    union: Any = Union[tuple(kinds.values())]  # noqa: UP007  its members are known only now
-    spec: Any = Annotated[union, Field(discriminator="name")]
-    return {"PLUGINS": plugins, "METHODS": kinds, "AnyMethod": union, "MethodSpec": spec}
+def _known() -> Registry:
+    """The registry is made on first use: a plug-in's package imports this one, and may be imported before it."""
+    return registry("relearn.methods", Method, _OWN)
 
 
 def __getattr__(name: str) -> Any:
-    """Returns PLUGINS (what installed packages offer), METHODS (all by name), AnyMethod or MethodSpec.
-
-    They are made on first use, because a package of methods imports this one and may be imported before it.
-    """
-    if name not in ("PLUGINS", "METHODS", "AnyMethod", "MethodSpec"):  # nothing else may start the search
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _known()[name]
+    """Returns PLUGINS, METHODS, AnyMethod or MethodSpec: a part of the registry under the name to import."""
+    match name:
+        case "PLUGINS":
+            return _known().plugins
+        case "METHODS":
+            return _known().kinds
+        case "AnyMethod":
+            return _known().union
+        case "MethodSpec":
+            return _known().spec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = ["LLF", "METHODS", "PLUGINS", "SEAL", "AnyMethod", "Method", "MethodSpec", "Normal", "Phase", "Scale"]
