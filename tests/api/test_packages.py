@@ -91,13 +91,13 @@ raw = small(seeds=[0, 1, 2], evaluations=[{"evaluator": {"name": "latency"}, "on
 REPORTED = f"""{COMMON}
 from api.cli.tables import results_table
 from rich.console import Console
-from tests.orchestrator.report.builders import judged
+from tests.orchestrator.report.builders import evaluated
 
 identity, plan = submitted(store, raw), planned(raw)
 for arm, times in (("normal", (5.0, 5.5, 6.0)), ("seal", (2.0, 2.4, 3.1))):
     for seed, time in enumerate(times):
         scores = {{"batch1/accuracy_cost": time, "spread": 0.5}}
-        judged(store, identity, node(plan, arm, 1, "evaluation", seed), scores)
+        evaluated(store, identity, node(plan, arm, 1, "evaluation", seed), scores)
 experiment = store.experiment(identity)
 (table,) = report.build(store, [experiment]).tables
 rows = list(results.result_rows(store, experiment))

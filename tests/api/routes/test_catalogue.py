@@ -52,7 +52,7 @@ with serving(configured) as client:
 read = None
 if posted.status_code == 202:
     with database(configured) as store:
-        read = check(store.experiment(posted.json()["id"])["spec"]).arms[0].method.model_dump()
+        read = check(store.experiment(posted.json()["id"]).spec).arms[0].method.model_dump()
 print(json.dumps([listed, posted.status_code, posted.json(), read]))
 """
 
