@@ -17,7 +17,7 @@ from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
 from orchestrator.cluster.jobs import UNREACHABLE
-from orchestrator.estimate.history import machine
+from orchestrator.estimate.history import machine_name
 from orchestrator.estimate.timing_runs import TimingRequest, TimingRun
 from orchestrator.estimate.workload import device_of
 from orchestrator.settings import Settings
@@ -132,7 +132,7 @@ def main() -> int:
     pin_threads(asked.threads)
     device = torch.device("cuda" if asked.gpu else "cpu")
     store = Store(Settings.from_environment().database_url)
-    where = machine(fingerprint(device))
+    where = machine_name(fingerprint(device))
     timed = 0
     for request, timing in run(asked, device):
         content = {"step_s": list(timing.step_s), "judged_image_s": timing.judged_image_s, "machine": where}

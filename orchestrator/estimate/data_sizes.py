@@ -1,4 +1,4 @@
-"""How many images, classes and pixels a data set has, also one that is not prepared here and is only known by its facts."""
+"""The sizes of a data set: images, classes and pixels. Most are known before the data is prepared."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,12 @@ from trainer.core.data.paper import FolderTree, PaperData
 from trainer.core.data.recipes import named
 
 DIGITS_PX = 16
+"""Height and width of the built-in digits, in pixels."""
 
 
 @dataclass(frozen=True)
-class Extents:
-    """`train` and `test` in images, `pixels` per side."""
+class DataSizes:
+    """`train` and `test` are numbers of images, `classes` is a number of classes, and `pixels` is height and width."""
 
     train: int
     test: int
@@ -21,17 +22,22 @@ class Extents:
     pixels: int
 
 
-def extents(data: AnyData) -> Extents | None:
-    """Of the data as it is trained on; of what is not prepared, those of the complete data; None where nobody knows."""
+def data_sizes(data: AnyData) -> DataSizes | None:
+    """Returns the sizes of `data` as a network is trained on it, after images were held out.
+
+    Data that is not prepared is assumed to be complete. Returns None if its sizes are unknown.
+    """
     if not isinstance(data, PaperData | FolderTree):
-        return Extents(sum(data.train_sizes()), data.test_size(), len(data.class_names()), DIGITS_PX)
+        return DataSizes(sum(data.train_sizes()), data.test_size(), len(data.class_names()), DIGITS_PX)
     if data.problem() is None:
         pixels = data.opened().manifest.recipe.size
-        return Extents(sum(data.train_sizes()), data.test_size(), len(data.class_names()), pixels)
+        return DataSizes(sum(data.train_sizes()), data.test_size(), len(data.class_names()), pixels)
     facts = FACTS[data.name]
     if facts.classes is None:
         return None
     images = facts.splits["train"] if "train" in facts.splits else facts.splits["all"]
-    held = facts.classes * held_size(images // facts.classes, data.holdout)  # as if all classes had as many
+    held = facts.classes * held_size(
+        images // facts.classes, data.holdout
+    )  # assumes that all classes are equally large
     test = held if data.holdout else facts.splits.get("test", 0)
-    return Extents(images - held, test, facts.classes, named(data.chosen_recipe, data.name).size)
+    return DataSizes(images - held, test, facts.classes, named(data.chosen_recipe, data.name).size)

@@ -1,4 +1,4 @@
-"""What a plan's checkpoints take on disk, counted from the tensors that each of them holds."""
+"""The disk space that a plan's checkpoints take, computed from the tensors that each of them holds."""
 
 from collections.abc import Collection
 from functools import cache
@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from orchestrator.estimate.workload import Work
+from orchestrator.estimate.workload import Workload
 from orchestrator.plan import Node, Plan
 from orchestrator.spec import ExperimentSpec
 from trainer.core import models
@@ -16,8 +16,8 @@ from trainer.run import KEPT
 
 
 @cache
-def held(model: AnyModel, classes: int, precision: str) -> NetworkBytes:
-    """Of `model` as it is trained: fp32, or fp64 where that is the precision."""
+def network_bytes(model: AnyModel, classes: int, precision: str) -> NetworkBytes:
+    """Returns the sizes of the tensors of `model`, which has fp64 parameters if `precision` is fp64 and else fp32."""
     network = models.skeleton(model, classes)
     size = 8 if precision == "fp64" else 4
     weights = [module.weight for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
@@ -30,47 +30,56 @@ def held(model: AnyModel, classes: int, precision: str) -> NetworkBytes:
 
 
 class Storage:
-    """Sizes of an experiment's checkpoints: committed ones, and those in the middle of a generation."""
+    """The sizes of an experiment's checkpoints: committed ones, and unfinished ones from within a generation."""
 
-    def __init__(self, spec: ExperimentSpec, work: Work) -> None:
-        self._spec, self._work = spec, work
+    def __init__(self, spec: ExperimentSpec, workload: Workload) -> None:
+        self._spec, self._workload = spec, workload
 
     def committed(self, node: Node) -> int | None:
-        """Bytes of the checkpoint that a generation ends with; None where the number of classes is not known."""
-        if (network := self._held(node)) is None:
+        """Returns the bytes of the checkpoint after a generation, or None if the number of classes is unknown."""
+        if (network := self._network(node)) is None:
             return None
-        momentum = (
-            0 if "generation" in self._spec.train_of(self._work.arm(node.arm)).reset_momentum_at else network.parameters
-        )
-        brought_in = node.kind == "checkpoint"
-        return network.parameters + network.buffers + (0 if brought_in else momentum + self._memory(node, network))
+        if node.kind == "checkpoint":  # imported weights have no momentum and no state of a method
+            return network.parameters + network.buffers
+        train = self._spec.train_of(self._workload.arm(node.arm))
+        momentum = 0 if "generation" in train.reset_momentum_at else network.parameters
+        return network.parameters + network.buffers + momentum + self._method_bytes(node, network)
 
     def unfinished(self, node: Node) -> int | None:
-        """Bytes of one in the middle of the generation: with the momentum and, where the method has one, the teacher."""
-        if (network := self._held(node)) is None:
+        """Returns the bytes of a checkpoint within the generation, or None if the number of classes is unknown.
+
+        It also holds the momentum and, if the method has one, the teacher.
+        """
+        if (network := self._network(node)) is None:
             return None
-        method = self._work.arm(node.arm).method
+        method = self._workload.arm(node.arm).method
         taught = method is not None and method.taught(node.generation)
         teacher = network.parameters + network.buffers if taught else 0
-        return 2 * network.parameters + network.buffers + self._memory(node, network) + teacher
+        return 2 * network.parameters + network.buffers + self._method_bytes(node, network) + teacher
 
-    def answer(self, plan: Plan, todo: Collection[str], lanes: int) -> dict[str, Any]:
-        """What `todo` keeps for good and needs at most, where `lanes` generations are trained at a time."""
+    def answer(self, plan: Plan, todo: Collection[str], training_slots: int) -> dict[str, Any]:
+        """Returns the `storage` field of the API's answer.
+
+        `todo` has the keys of the nodes that are to be made, of which `training_slots` generations are trained at a
+        time.
+        """
         nodes = [plan.nodes[key] for key in todo if plan.nodes[key].kind != "evaluation"]
         sizes = [self.committed(node) for node in nodes]
-        open_sizes = [self.unfinished(node) for node in nodes if node.kind == "generation"]
+        unfinished_sizes = [self.unfinished(node) for node in nodes if node.kind == "generation"]
         unknown = sum(each is None for each in sizes)
         kept = sum(filter(None, sizes))
-        working = min(lanes, len(open_sizes)) * (KEPT + 1) * max(filter(None, open_sizes), default=0)
-        several = "" if len(set(sizes)) <= 1 else f" of {min(filter(None, sizes), default=0):,} bytes and more"
+        slots_in_use = min(training_slots, len(unfinished_sizes))
+        working = slots_in_use * (KEPT + 1) * max(filter(None, unfinished_sizes), default=0)
+        smallest = "" if len(set(sizes)) <= 1 else f" of at least {min(filter(None, sizes), default=0):,} bytes"
         sentences = [
-            f"{len(nodes)} checkpoints{several} stay as artifacts: parameters and buffers, what the method remembers, and "
-            "momentum only where it is not reset between generations",
-            f"until the experiment ends, their working copies and {KEPT + 1} unfinished ones for each of {lanes} lanes lie on "
-            "the shared storage; layer outputs that evaluators share (RELEARN_FEATURES_GB) come on top",
+            f"{len(nodes)} checkpoints{smallest} are kept as artifacts: parameters and buffers, the state of the "
+            "method, and momentum only if it is not reset between generations",
+            f"until the experiment ends, their working copies and {KEPT + 1} unfinished ones for each of "
+            f"{training_slots} training slots are on the shared storage; layer outputs that evaluators share "
+            "(RELEARN_FEATURES_GB) are not included",
         ]
         if unknown:
-            sentences.append(f"{unknown} of them are not counted: nobody knows how many classes their data has")
+            sentences.append(f"{unknown} of them are not counted: the number of classes of their data is unknown")
         return {
             "checkpoints": len(nodes),
             "checkpoint_bytes": max(filter(None, sizes), default=0),
@@ -80,13 +89,13 @@ class Storage:
             "basis": "; ".join(sentences),
         }
 
-    def _held(self, node: Node) -> NetworkBytes | None:
-        size, arm = self._work.extents(node.arm), self._work.arm(node.arm)
-        if size is None:
+    def _network(self, node: Node) -> NetworkBytes | None:
+        sizes, arm = self._workload.data_sizes(node.arm), self._workload.arm(node.arm)
+        if sizes is None:
             return None
-        return held(self._spec.model_of(arm), size.classes, self._spec.train_of(arm).precision)
+        return network_bytes(self._spec.model_of(arm), sizes.classes, self._spec.train_of(arm).precision)
 
-    def _memory(self, node: Node, network: NetworkBytes) -> int:
-        """Bytes of what the method has put into `TrainState.memory`."""
-        method = self._work.arm(node.arm).method
+    def _method_bytes(self, node: Node, network: NetworkBytes) -> int:
+        """Returns the bytes of what the arm's method stores in `TrainState.memory`."""
+        method = self._workload.arm(node.arm).method
         return 0 if method is None else method.stored_bytes(node.generation, network)

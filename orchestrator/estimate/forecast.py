@@ -1,16 +1,18 @@
-"""The answer to POST /experiments/plan: what an experiment would do, share, need and cost. Nothing is stored."""
+"""The answer to POST /experiments/plan: what an experiment would train, share, need and cost. Nothing is stored."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from orchestrator import plan as planning
-from orchestrator.estimate import advice, epochs, history, savings, timing_runs
-from orchestrator.estimate.advice import Caution
+from orchestrator.estimate import advice, history, timing_runs
+from orchestrator.estimate.advice import Advice
 from orchestrator.estimate.disk import Storage
-from orchestrator.estimate.hours import Rates, Room, kinds, quote
+from orchestrator.estimate.epochs import epoch_totals, separate_generations
+from orchestrator.estimate.hours import ClusterCapacity, Rates, count_units, estimate_hours
+from orchestrator.estimate.savings import find_savings
 from orchestrator.estimate.timing_runs import TimingRequest
-from orchestrator.estimate.workload import Work
+from orchestrator.estimate.workload import Workload
 from orchestrator.plan import Kind, Plan
 from orchestrator.plan.capacity import worker_capacity
 from orchestrator.plan.missing import trained_again
@@ -22,10 +24,13 @@ KINDS: tuple[Kind, ...] = ("generation", "checkpoint", "evaluation")
 
 
 class Cluster(Protocol):
-    """Where training would run (`ray_timing.RayCluster`)."""
+    """The cluster that would train an experiment; `orchestrator.cluster.timing.RayCluster` is one."""
 
-    def nodes(self) -> list[dict[str, float]] | None: ...
-    def time(self, asked: list[TimingRequest], resources: Resources) -> str | None: ...
+    def nodes(self) -> list[dict[str, float]] | None:
+        """Returns the `CPU` and `GPU` of each node, or None if the cluster does not answer."""
+
+    def time(self, asked: list[TimingRequest], resources: Resources) -> str | None:
+        """Runs a timing run that stores its results in the database. Returns why it is not complete, or None."""
 
 
 def forecast(
@@ -37,11 +42,12 @@ def forecast(
     *,
     measure: bool = False,
 ) -> dict[str, Any]:
-    """What a resolved spec would do here and now. `missing` is the data that is not prepared.
+    """Returns the API's answer for a resolved spec.
 
-    `measure` has a timing run made for the kinds of steps that were never trained here. `free_bytes` is what the disk has left.
+    `missing` has a problem for each data set that is not prepared. `free_bytes` is the free space of the storage. If
+    `measure` is set, a timing run is made for the kinds of steps that have no history here.
     """
-    plan, work = planning.plan(spec), Work(spec)
+    plan, workload = planning.plan(spec), Workload(spec)
     standings = store.standings(list(plan.nodes))
     done = {key for key, each in standings.items() if each.done}
     kept = {key for key, each in standings.items() if each.kept}
@@ -49,11 +55,15 @@ def forecast(
     in_flight = {key for key, each in standings.items() if each.waiting and key not in cached}
     todo = {key: None for key in plan.nodes if key not in cached and key not in in_flight}
     nodes = cluster.nodes()
-    told = [*advice.missing_data(missing), *advice.of_spec(spec), *advice.of_cluster(spec, nodes)]
-    slots = None if nodes is None else worker_capacity(nodes, spec.resources)
-    room = None if slots is None else Room(slots // spec.resources.workers, slots)
-    rates, not_timed = _rates(spec, store, cluster, plan, work, todo, measure=measure)
-    told += not_timed
+    warnings = [
+        *advice.missing_data_advice(missing),
+        *advice.spec_advice(spec),
+        *advice.cluster_advice(spec, nodes),
+    ]
+    workers = None if nodes is None else worker_capacity(nodes, spec.resources)
+    capacity = None if workers is None else ClusterCapacity(workers // spec.resources.workers, workers)
+    rates, not_timed = _rates(spec, store, cluster, plan, workload, todo, measure=measure)
+    warnings += not_timed
     states: dict[str, Collection[str]] = {"cached": cached, "in_flight": in_flight, "to_do": todo}
     answer = {
         "name": spec.name,
@@ -62,15 +72,15 @@ def forecast(
             kind: plan.counts(kind) | {state: _count(plan, keys, kind) for state, keys in states.items()}
             for kind in KINDS
         },
-        "epochs": epochs.epochs(spec, plan) | {state: _epochs(plan, work, keys) for state, keys in states.items()},
-        "steps": _steps(spec, plan, work, states),
+        "epochs": epoch_totals(spec, plan) | {state: _epochs(plan, workload, keys) for state, keys in states.items()},
+        "steps": _steps(spec, plan, workload, states),
         "evaluations": _evaluations(plan, states),
-        "sharing": savings.sharing(spec, plan, work, standings, cached, in_flight),
-        "storage": Storage(spec, work).answer(plan, todo, _lanes(plan, todo, room)),
-        "quote": quote(plan, work, todo, rates, spec.resources, room),
+        "sharing": find_savings(spec, plan, workload, standings, cached, in_flight),
+        "storage": Storage(spec, workload).answer(plan, todo, _slots_in_use(plan, todo, capacity)),
+        "quote": estimate_hours(plan, workload, todo, rates, spec.resources, capacity),
     }
-    told += advice.of_answer(answer, free_bytes)
-    return answer | {"warnings": [caution.as_json() for caution in told]}
+    warnings += advice.answer_advice(answer, free_bytes)
+    return answer | {"warnings": [warning.as_json() for warning in warnings]}
 
 
 def _rates(
@@ -78,74 +88,88 @@ def _rates(
     store: Store,
     cluster: Cluster,
     plan: Plan,
-    work: Work,
+    workload: Workload,
     todo: Collection[str],
     *,
     measure: bool,
-) -> tuple[Rates, list[Caution]]:
-    """What is known of the speed of what is to do, and what could not be timed: finished work first, then timing runs."""
-    steps, judgements = kinds(plan, work, todo)
+) -> tuple[Rates, list[Advice]]:
+    """Returns the known rates of the work in `todo`, and warnings about steps that could not be timed.
+
+    Rates of finished work take precedence over those of timing runs.
+    """
+    steps, evaluations = count_units(plan, workload, todo)
     known = history.step_rates(store, steps)
-    asked = {kind: request for kind, request in timing_runs.requests(plan, work, todo).items() if kind not in known}
-    told = []
-    if measure and asked:
-        timed = timing_runs.timed_rates(store, asked, plan, work)
-        largest = sorted(asked, key=lambda kind: (kind in timed, -steps[kind]))[: timing_runs.MOST]
-        why = cluster.time(list({asked[kind].key: asked[kind] for kind in largest}.values()), spec.resources)
+    requests = {
+        kind: request
+        for kind, request in timing_runs.timing_requests(plan, workload, todo).items()
+        if kind not in known
+    }
+    warnings = []
+    if measure and requests:
+        timed = timing_runs.timed_rates(store, requests, plan, workload)
+        largest = sorted(requests, key=lambda kind: (kind in timed, -steps[kind]))[: timing_runs.MAX_KINDS]
+        why = cluster.time(list({requests[kind].key: requests[kind] for kind in largest}.values()), spec.resources)
         if why is not None:
-            told.append(Caution("NOT_TIMED", "", f"the timing run is not complete: {why}"))
-        if len(asked) > len(largest):
-            left = f"{len(asked) - len(largest)} kinds of steps are left out"
-            told.append(
-                Caution(
-                    "NOT_TIMED",
-                    "",
-                    f"{left}: a timing run takes the {timing_runs.MOST} of which most is to do; ask again",
-                )
+            warnings.append(Advice("NOT_TIMED", "", f"the timing run is not complete: {why}"))
+        if len(requests) > len(largest):
+            message = (
+                f"{len(requests) - len(largest)} kinds of steps are left out: a timing run covers the "
+                f"{timing_runs.MAX_KINDS} kinds with the most steps; repeat the request to time the others"
             )
-    known = timing_runs.timed_rates(store, asked, plan, work) | known
-    return Rates(known, history.judgement_rates(store, judgements)), told
+            warnings.append(Advice("NOT_TIMED", "", message))
+    known = timing_runs.timed_rates(store, requests, plan, workload) | known
+    return Rates(known, history.evaluation_rates(store, evaluations)), warnings
 
 
 def _count(plan: Plan, keys: Iterable[str], kind: Kind) -> int:
     return sum(plan.nodes[key].kind == kind for key in keys)
 
 
-def _generations(plan: Plan, work: Work, keys: Iterable[str]) -> Counter[str]:
-    """How many generations of each arm are among `keys`; those that an arm only judges are not trained."""
+def _generations(plan: Plan, workload: Workload, keys: Iterable[str]) -> Counter[str]:
+    """Counts the generations among `keys` by arm, without those that an arm only evaluates and does not train."""
     nodes = (plan.nodes[key] for key in keys)
-    return Counter(node.arm for node in nodes if node.kind == "generation" and work.arm(node.arm).method is not None)
+    return Counter(
+        node.arm for node in nodes if node.kind == "generation" and workload.arm(node.arm).method is not None
+    )
 
 
-def _epochs(plan: Plan, work: Work, keys: Iterable[str]) -> int:
-    return sum(count * work.epochs(arm) for arm, count in _generations(plan, work, keys).items())
+def _epochs(plan: Plan, workload: Workload, keys: Iterable[str]) -> int:
+    return sum(count * workload.epochs(arm) for arm, count in _generations(plan, workload, keys).items())
 
 
-def _steps(spec: ExperimentSpec, plan: Plan, work: Work, states: Mapping[str, Collection[str]]) -> dict[str, Any]:
-    """Optimizer steps, as the epochs are counted; `partial` where the size of an arm's training set is not known."""
-    counted = {"separate": epochs.separate(spec, plan), "shared": _generations(plan, work, plan.nodes)}
-    counted |= {state: _generations(plan, work, keys) for state, keys in states.items()}
+def _steps(
+    spec: ExperimentSpec, plan: Plan, workload: Workload, states: Mapping[str, Collection[str]]
+) -> dict[str, Any]:
+    """Returns the optimizer steps under the same names as the epochs.
+
+    `partial` is true if the size of an arm's training set is unknown; its steps are then not counted.
+    """
+    counts = {"separate": separate_generations(spec, plan), "shared": _generations(plan, workload, plan.nodes)}
+    counts |= {state: _generations(plan, workload, keys) for state, keys in states.items()}
     found: dict[str, Any] = {
-        name: sum(count * (work.steps(arm) or 0) for arm, count in arms.items()) for name, arms in counted.items()
+        name: sum(count * (workload.steps(arm) or 0) for arm, count in arms.items()) for name, arms in counts.items()
     }
-    return found | {"partial": any(work.steps(arm) is None for arms in counted.values() for arm in arms)}
+    return found | {"partial": any(workload.steps(arm) is None for arms in counts.values() for arm in arms)}
 
 
 def _evaluations(plan: Plan, states: Mapping[str, Collection[str]]) -> dict[str, dict[str, int]]:
-    """By evaluator: how often it is asked for, how many judgements differ, and how those stand."""
+    """Returns, by evaluator, how many evaluations are requested, how many of them differ, and their states."""
     names = {key: str(node.evaluator["name"]) for key, node in plan.nodes.items() if node.evaluator is not None}
     requested = Counter(names[use.key] for use in plan.uses if use.kind == "evaluation")
     unique = Counter(names.values())
-    stand = {state: Counter(names[key] for key in keys if key in names) for state, keys in states.items()}
+    by_state = {state: Counter(names[key] for key in keys if key in names) for state, keys in states.items()}
     return {
-        name: {"requested": count, "unique": unique[name]} | {state: each[name] for state, each in stand.items()}
+        name: {"requested": count, "unique": unique[name]} | {state: each[name] for state, each in by_state.items()}
         for name, count in requested.items()
     }
 
 
-def _lanes(plan: Plan, todo: Collection[str], room: Room | None) -> int:
-    """As many generations as are trained at the same time: chains that nothing continues, and what the cluster holds."""
-    chains = planning.segments(plan, todo)
-    continued = {chain.parent for chain in chains}
-    widest = sum(chain.key not in continued for chain in chains)
-    return widest if room is None else min(widest, room.lanes)
+def _slots_in_use(plan: Plan, todo: Collection[str], capacity: ClusterCapacity | None) -> int:
+    """Returns the number of generations that are trained at the same time, at most.
+
+    It is the number of segments that no other segment continues, or the cluster's training slots if these are fewer.
+    """
+    segments = planning.segments(plan, todo)
+    continued = {segment.parent for segment in segments}
+    leaves = sum(segment.key not in continued for segment in segments)
+    return leaves if capacity is None else min(leaves, capacity.training_slots)

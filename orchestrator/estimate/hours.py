@@ -1,6 +1,6 @@
-"""What a plan costs in hours: observed rates times what is to do, part by part, and bounds on the time by the clock.
+"""The cost of a plan in hours: observed rates times units of work, kind by kind, and bounds on the elapsed time.
 
-A part that nobody has timed has no figure; the totals are then of the others and say that they are partial.
+A kind of work without an observed rate has no hours. The totals then cover the other kinds and are marked as partial.
 """
 
 import math
@@ -9,79 +9,97 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from orchestrator.estimate.makespan import critical_path, with_lanes
+from orchestrator.estimate.makespan import critical_path, makespan
 from orchestrator.estimate.rates import Interval, Rate, total
-from orchestrator.estimate.workload import JudgementKind, StepKind, Work
+from orchestrator.estimate.workload import EvaluationKind, StepKind, Workload
 from orchestrator.plan import Plan
 from orchestrator.spec import Resources
 
 HOUR_S = 3600.0
 BASIS = (
-    "hours of a lane (its workers together) or of an evaluation at work. A part's p10, p50 and p90 are those of the observed "
-    "seconds per unit (8 of 10 further units of the generations that were timed lie between p10 and p90, wider where few were "
-    "observed; from one generation it does not contain what differs between runs), times its units; totals add up the parts as "
-    "if all were slow or fast together. Starting Ray's workers, committing checkpoints and waiting for "
-    "other experiments are not in it"
+    "hours of one training slot (all its workers together) or of one evaluation while it runs. The p10, p50 and p90 of "
+    "a part are those of the observed seconds per unit, times its units: 8 of 10 further units of the generations that "
+    "were timed are expected between p10 and p90. The interval is wider if few units were observed; if only one "
+    "generation was timed, it does not contain the differences between runs. Totals add up the parts as if all were "
+    "slow, or fast, at the same time. The start of Ray's workers, the commit of checkpoints and the wait for other "
+    "experiments are not included"
 )
+"""What the hours mean, for the readers of the answer."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds per optimizer step and per judgement, of the kinds that are known."""
+    """The known rates: seconds per optimizer step and seconds per evaluation, by kind."""
 
     steps: Mapping[StepKind, Rate]
-    judgements: Mapping[JudgementKind, Rate]
+    evaluations: Mapping[EvaluationKind, Rate]
 
 
 @dataclass(frozen=True)
-class Room:
-    """How many chains are trained at a time, and how many evaluations run at a time."""
+class ClusterCapacity:
+    """How many segments a cluster can train at a time, and how many evaluations it can run at a time."""
 
-    lanes: int
-    slots: int
+    training_slots: int
+    evaluation_slots: int
 
 
-def kinds(plan: Plan, work: Work, todo: Collection[str]) -> tuple[Counter[StepKind], Counter[JudgementKind]]:
-    """The kinds of what is to do: how many steps of each, where their number is known, and how many judgements."""
+def count_units(
+    plan: Plan, workload: Workload, todo: Collection[str]
+) -> tuple[Counter[StepKind], Counter[EvaluationKind]]:
+    """Counts the optimizer steps and the evaluations in `todo` by kind.
+
+    A kind of steps has the count 0 if the size of its training set is unknown.
+    """
     steps: Counter[StepKind] = Counter()
-    judgements: Counter[JudgementKind] = Counter()
+    evaluations: Counter[EvaluationKind] = Counter()
     for key in todo:
         node = plan.nodes[key]
         if node.kind == "evaluation":
-            judgements[work.judgement_kind(node)] += 1
+            evaluations[workload.evaluation_kind(node)] += 1
         elif node.kind == "generation" and not node.elsewhere:
-            steps[work.step_kind(node.arm, node.generation)] += work.steps(node.arm) or 0
-    return steps, judgements
+            steps[workload.step_kind(node.arm, node.generation)] += workload.steps(node.arm) or 0
+    return steps, evaluations
 
 
-def quote(
-    plan: Plan, work: Work, todo: Collection[str], rates: Rates, resources: Resources, room: Room | None
+def estimate_hours(
+    plan: Plan,
+    workload: Workload,
+    todo: Collection[str],
+    rates: Rates,
+    resources: Resources,
+    capacity: ClusterCapacity | None,
 ) -> dict[str, Any]:
-    """Hours of training and evaluation, by part and by the clock; null where nothing is known."""
-    steps, judgements = kinds(plan, work, todo)
-    training = [_Part("training", kind, count, rates.steps.get(kind)) for kind, count in steps.items()]
-    evaluation = [_Part("evaluation", kind, count, rates.judgements.get(kind)) for kind, count in judgements.items()]
-    parts = sorted(training + evaluation, key=lambda part: -(part.hours.p50 if part.hours else 0))
-    unknown = [part.why for part in parts if part.hours is None]
+    """Returns the `quote` field of the API's answer: hours by kind and in total, and bounds on the elapsed time.
+
+    Hours are null if no rate is known. `capacity` is None if the cluster does not answer.
+    """
+    steps, evaluations = count_units(plan, workload, todo)
+    training = [_CostItem("training", kind, count, rates.steps.get(kind)) for kind, count in steps.items()]
+    evaluation = [
+        _CostItem("evaluation", kind, count, rates.evaluations.get(kind)) for kind, count in evaluations.items()
+    ]
+    items = sorted(training + evaluation, key=lambda item: -(item.hours.p50 if item.hours else 0))
+    unknown = [item.why_unknown for item in items if item.hours is None]
+    any_known = not items or len(unknown) < len(items)
     return {
-        "hours": _json(_total(parts)),
+        "hours": _json(_total(items)),
         "training_hours": _json(_total(training)),
         "evaluation_hours": _json(_total(evaluation)),
         "gpu_hours": _json(_gpu_hours(training, evaluation, resources)),
         "partial": bool(unknown),
         "unknown": unknown,
-        "wall_hours": _wall(plan, work, todo, rates, room, known=not parts or len(unknown) < len(parts)),
-        "parts": [part.as_json() for part in parts],
+        "wall_hours": _elapsed_hours(plan, workload, todo, rates, capacity, known=any_known),
+        "parts": [item.as_json() for item in items],
         "basis": BASIS,
     }
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Work of one kind: `count` units."""
+class _CostItem:
+    """All work of one kind: `count` steps or evaluations."""
 
     stage: Literal["training", "evaluation"]
-    kind: StepKind | JudgementKind
+    kind: StepKind | EvaluationKind
     count: int
     rate: Rate | None
 
@@ -90,10 +108,10 @@ class _Part:
         return None if self.rate is None or self.count == 0 else self.rate.interval * (self.count / HOUR_S)
 
     @property
-    def why(self) -> str:
-        """Why there are no hours."""
+    def why_unknown(self) -> str:
+        """The reason why there are no hours."""
         if self.count == 0:
-            return f"nobody knows how many images there are: {self.kind}"
+            return f"the number of images is unknown: {self.kind}"
         return f"no history of {self.kind}"
 
     def as_json(self) -> dict[str, Any]:
@@ -101,35 +119,42 @@ class _Part:
             "stage": self.stage,
             "what": str(self.kind),
             "units": self.count,
-            "unit": "step" if self.stage == "training" else "judgement",
+            "unit": "step" if self.stage == "training" else "evaluation",
             "seconds_per_unit": _json(None if self.rate is None else self.rate.interval),
             "hours": _json(self.hours),
             "samples": 0 if self.rate is None else len(self.rate.seconds),
-            "basis": self.why if self.hours is None or self.rate is None else self.rate.basis,
+            "basis": self.why_unknown if self.hours is None or self.rate is None else self.rate.basis,
         }
 
 
-def _total(parts: Collection[_Part]) -> Interval | None:
-    """Of the parts that are known; None where there are parts and none is."""
-    found = [part.hours for part in parts if part.hours is not None]
-    return None if parts and not found else total(found)
+def _total(items: Collection[_CostItem]) -> Interval | None:
+    """Returns the total of the items with known hours, or None if there are items and none has known hours."""
+    found = [item.hours for item in items if item.hours is not None]
+    return None if items and not found else total(found)
 
 
-def _gpu_hours(training: Collection[_Part], evaluation: Collection[_Part], resources: Resources) -> Interval | None:
-    """Hours times GPUs, of which training takes those of all workers of a lane; None where nothing is known."""
+def _gpu_hours(
+    training: Collection[_CostItem], evaluation: Collection[_CostItem], resources: Resources
+) -> Interval | None:
+    """Returns hours times GPUs, or None if no hours are known. Training takes the GPUs of all workers of a slot."""
     found = [
-        each * (resources.gpus * many)
-        for parts, many in ((training, resources.workers), (evaluation, 1))
-        if parts and (each := _total(parts)) is not None
+        hours * (resources.gpus * workers)
+        for items, workers in ((training, resources.workers), (evaluation, 1))
+        if items and (hours := _total(items)) is not None
     ]
     return None if (training or evaluation) and not found else total(found)
 
 
-def _wall(
-    plan: Plan, work: Work, todo: Collection[str], rates: Rates, room: Room | None, known: bool
+def _elapsed_hours(
+    plan: Plan,
+    workload: Workload,
+    todo: Collection[str],
+    rates: Rates,
+    capacity: ClusterCapacity | None,
+    known: bool,
 ) -> dict[str, dict[str, Any] | None]:
-    """Bounds: nothing waits for a worker, one worker does everything, and as many lanes as there are."""
-    ends = _seconds(plan, work, todo, rates) if known else None
+    """Returns the elapsed time with unlimited workers, with one worker, and with the cluster's training slots."""
+    ends = _node_seconds(plan, workload, todo, rates) if known else None
 
     def hours(measured: Callable[[Mapping[str, float]], float]) -> dict[str, float | None]:
         if ends is None:
@@ -138,26 +163,35 @@ def _wall(
         assert middle is not None
         return Interval(low, middle, high).as_json()
 
+    on_cluster: dict[str, Any] | None = None
+    if capacity is not None and capacity.training_slots > 0:
+        on_cluster = {"count": capacity.training_slots} | hours(
+            lambda seconds: makespan(plan, todo, seconds, capacity.training_slots, capacity.evaluation_slots)
+        )
     return {
         "critical_path": hours(lambda seconds: critical_path(plan, todo, seconds)),
         "one_after_another": hours(lambda seconds: math.fsum(seconds.values())),
-        "lanes": None
-        if room is None or room.lanes == 0
-        else {"count": room.lanes} | hours(lambda seconds: with_lanes(plan, todo, seconds, room.lanes, room.slots)),
+        "lanes": on_cluster,
     }
 
 
-def _seconds(plan: Plan, work: Work, todo: Collection[str], rates: Rates) -> tuple[dict[str, float] | None, ...]:
-    """Seconds of every node in `todo` at p10, p50 and p90, with 0 for what is not known; None where an end is not known."""
+def _node_seconds(
+    plan: Plan, workload: Workload, todo: Collection[str], rates: Rates
+) -> tuple[dict[str, float] | None, ...]:
+    """Returns the seconds of every node in `todo` at p10, p50 and p90.
+
+    A node without a known rate has 0 seconds. A whole quantile is None if some known rate does not have it.
+    """
     ends: tuple[dict[str, float], ...] = ({}, {}, {})
     known = [True, True, True]
     for key in todo:
         node = plan.nodes[key]
         rate, units = None, 1
         if node.kind == "evaluation":
-            rate = rates.judgements.get(work.judgement_kind(node))
+            rate = rates.evaluations.get(workload.evaluation_kind(node))
         elif node.kind == "generation" and not node.elsewhere:
-            rate, units = rates.steps.get(work.step_kind(node.arm, node.generation)), work.steps(node.arm) or 0
+            kind = workload.step_kind(node.arm, node.generation)
+            rate, units = rates.steps.get(kind), workload.steps(node.arm) or 0
         values = (0.0, 0.0, 0.0) if rate is None else (rate.interval.p10, rate.interval.p50, rate.interval.p90)
         for index, value in enumerate(values):
             known[index] &= value is not None

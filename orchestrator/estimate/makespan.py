@@ -1,6 +1,7 @@
-"""How long a plan takes by the clock, from how long each node takes: with workers without end, and with so many lanes.
+"""The elapsed time of a plan, computed from the duration of each node.
 
-As the driver works: all training first, chain by chain, each on one lane; then the evaluations, each by itself.
+It follows the order of the driver: first all training, where each segment takes one training slot, and then the
+evaluations, each by itself.
 """
 
 import heapq
@@ -11,19 +12,29 @@ from orchestrator.plan import Plan, segments
 
 
 def critical_path(plan: Plan, todo: Collection[str], seconds: Mapping[str, float]) -> float:
-    """Seconds until everything in `todo` is done where nothing waits for a worker: the longest chain, the longest judgement."""
+    """Returns the seconds until all of `todo` is done if no work ever waits for a worker.
+
+    They are the longest chain of generations and after it the longest evaluation. `seconds` has the duration of each
+    node by key.
+    """
     done_at: dict[str | None, float] = {}
-    judged = 0.0
+    longest_evaluation = 0.0
     for key, node in plan.nodes.items():
         if key in todo and node.kind == "evaluation":
-            judged = max(judged, seconds[key])
+            longest_evaluation = max(longest_evaluation, seconds[key])
         elif key in todo:
             done_at[key] = done_at.get(node.parent, 0.0) + seconds[key]
-    return max(done_at.values(), default=0.0) + judged
+    return max(done_at.values(), default=0.0) + longest_evaluation
 
 
-def with_lanes(plan: Plan, todo: Collection[str], seconds: Mapping[str, float], lanes: int, slots: int) -> float:
-    """The same where `lanes` chains are trained at a time and `slots` evaluations run at a time, first come, first served."""
+def makespan(
+    plan: Plan, todo: Collection[str], seconds: Mapping[str, float], training_slots: int, evaluation_slots: int
+) -> float:
+    """Returns the seconds until all of `todo` is done on a cluster of limited size, first come, first served.
+
+    `training_slots` segments are trained at a time, and then `evaluation_slots` evaluations run at a time. `seconds`
+    has the duration of each node by key.
+    """
     chains = segments(plan, todo)
     length = {chain.key: sum(seconds[node.key] for node in chain.nodes) for chain in chains}
     following: dict[str | None, list[str]] = {}
@@ -34,13 +45,13 @@ def with_lanes(plan: Plan, todo: Collection[str], seconds: Mapping[str, float], 
     running: list[tuple[float, str]] = []
     now = 0.0
     while ready or running:
-        while ready and len(running) < lanes:
+        while ready and len(running) < training_slots:
             key = ready.popleft()
             heapq.heappush(running, (now + length[key], key))
         now, key = heapq.heappop(running)
         ready += following.get(key, [])
-    free = [0.0] * slots
+    free_at = [0.0] * evaluation_slots
     for key, node in plan.nodes.items():
         if node.kind == "evaluation" and key in todo:
-            heapq.heapreplace(free, free[0] + seconds[key])
-    return now + max(free)
+            heapq.heapreplace(free_at, free_at[0] + seconds[key])
+    return now + max(free_at)

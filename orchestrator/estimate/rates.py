@@ -1,4 +1,4 @@
-"""What was observed of a kind of work becomes an interval for the next of its kind, as wide as the samples are few."""
+"""Prediction intervals for the duration of one more unit of work, from the durations that were observed."""
 
 import math
 import statistics
@@ -9,14 +9,17 @@ from functools import cached_property
 import numpy as np
 
 ENOUGH = 9
-"""Samples from which on their order alone gives an interval of 80 %."""
+"""The least number of samples whose ranks alone give an interval of 80 %."""
 _T90 = (3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415)
-"""0.9 quantile of Student's t with 1, 2, ..., 7 degrees of freedom."""
+"""The 0.9 quantiles of Student's t distribution with 1, 2, ..., 7 degrees of freedom."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """8 of 10 further samples of what was timed lie between `p10` and `p90`; both are None where there is only one sample."""
+    """A median and the bounds between which 8 of 10 further samples are expected.
+
+    `p10` and `p90` are both None if there was only one sample.
+    """
 
     p10: float | None
     p50: float
@@ -27,17 +30,17 @@ class Interval:
         return Interval(ends[0], self.p50 * factor, ends[1])
 
     def as_json(self) -> dict[str, float | None]:
-        """With four significant digits."""
+        """Returns the interval with four significant digits."""
         return {name: None if value is None else float(f"{value:.4g}") for name, value in vars(self).items()}
 
 
 def interval(samples: Sequence[float]) -> Interval:
-    """The interval in which one further sample is to be expected, around their median.
+    """Returns the median of `samples`, which are positive, and the bounds for one further sample.
 
-    From 9 samples on its ends are at the ranks 0.1 (n + 1) and 0.9 (n + 1), whatever the distribution. Of 2 to 8 samples the
-    logarithms are taken as normal: mean -+ t s sqrt(1 + 1/n). Both are for exchangeable samples; epochs of one generation are
-    more alike than those of several, so what differs between runs is in it only as far as several were timed. Samples are
-    positive.
+    From 9 samples on, the bounds are the samples of rank 0.1 (n + 1) and 0.9 (n + 1), whatever the distribution. With
+    2 to 8 samples, the logarithms are assumed to be normal, and the bounds are mean -+ t s sqrt(1 + 1/n). Both assume
+    that samples are exchangeable. Epochs of one generation are more alike than epochs of several, so the interval
+    contains the differences between runs only if several generations were timed.
     """
     middle = statistics.median(samples)
     if len(samples) >= ENOUGH:
@@ -52,7 +55,10 @@ def interval(samples: Sequence[float]) -> Interval:
 
 
 def total(parts: Iterable[Interval]) -> Interval:
-    """The sum, were all parts slow or fast together: never narrower than it should be."""
+    """Returns the sum of `parts` as if all were slow, or fast, at the same time.
+
+    The interval of the sum is then too wide rather than too narrow.
+    """
     found = list(parts)
     lows, highs = [each.p10 for each in found], [each.p90 for each in found]
     middle = math.fsum(each.p50 for each in found)
@@ -63,11 +69,12 @@ def total(parts: Iterable[Interval]) -> Interval:
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds that one unit of a kind of work took, and where that is known from."""
+    """The observed seconds per unit of one kind of work, and a description of where they were observed."""
 
     seconds: tuple[float, ...]
     basis: str
 
     @cached_property
     def interval(self) -> Interval:
+        """The interval for one further unit, in seconds."""
         return interval(self.seconds)

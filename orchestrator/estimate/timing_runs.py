@@ -1,4 +1,4 @@
-"""What a timing run is asked and what it found: seconds of single steps, for kinds of steps that were never trained here."""
+"""Requests to a timing run and the rates that it found, for kinds of steps that were never trained here."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -6,19 +6,22 @@ from collections.abc import Collection, Mapping
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.estimate.rates import Rate
-from orchestrator.estimate.workload import StepKind, Work
+from orchestrator.estimate.workload import StepKind, Workload
 from orchestrator.plan import Plan, digest
 from orchestrator.store import Store
 from trainer.spec import TrainSpec
 
 BUDGET_S = 60.0
-"""Of steps, for all kinds together."""
-MOST = 32
-"""Kinds that one run times."""
+"""The time for the steps of all kinds together, in seconds."""
+MAX_KINDS = 32
+"""The greatest number of kinds of steps that one run times."""
 
 
 class TimingRequest(BaseModel):
-    """Steps to time: those of `spec` in `generation`, on images of `pixels` x `pixels`. What is found is kept under `key`."""
+    """Asks for the time of the steps of `spec` in `generation`, on random images of `pixels` x `pixels`.
+
+    The result is stored under `key`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,7 +33,7 @@ class TimingRequest(BaseModel):
 
 
 class TimingRun(BaseModel):
-    """What one job times, on a GPU or on so many threads, for about `budget_s` seconds."""
+    """The requests of one job, which times them on a GPU or on `threads` CPU threads for about `budget_s` seconds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,17 +43,20 @@ class TimingRun(BaseModel):
     budget_s: float = BUDGET_S
 
 
-def requests(plan: Plan, work: Work, todo: Collection[str]) -> dict[StepKind, TimingRequest]:
-    """By kind of the steps that are to do: what would time them. Of several workers, one is timed with its share of a batch."""
+def timing_requests(plan: Plan, workload: Workload, todo: Collection[str]) -> dict[StepKind, TimingRequest]:
+    """Returns, by kind of the steps in `todo`, the request that times them.
+
+    With several workers, one worker is timed with its share of a batch.
+    """
     found: dict[StepKind, TimingRequest] = {}
     for key in todo:
         node = plan.nodes[key]
         if node.kind != "generation" or node.elsewhere:
             continue
-        kind, size = work.step_kind(node.arm, node.generation), work.extents(node.arm)
-        if size is None or kind in found:
+        kind, sizes = workload.step_kind(node.arm, node.generation), workload.data_sizes(node.arm)
+        if sizes is None or kind in found:
             continue
-        spec = work.train_spec(node.arm)
+        spec = workload.train_spec(node.arm)
         share = spec.train.model_copy(update={"batch_size": math.ceil(kind.batch_size / kind.workers)})
         content = {
             "model": kind.model,
@@ -59,33 +65,38 @@ def requests(plan: Plan, work: Work, todo: Collection[str]) -> dict[StepKind, Ti
             "family": kind.family,
             "device": kind.device,
             "threads": kind.threads,
-            "classes": size.classes,
-            "pixels": size.pixels,
+            "classes": sizes.classes,
+            "pixels": sizes.pixels,
         }
         found[kind] = TimingRequest(
             key=digest(content),
             spec=spec.model_copy(update={"train": share}),
             generation=node.generation,
-            classes=size.classes,
-            pixels=size.pixels,
+            classes=sizes.classes,
+            pixels=sizes.pixels,
         )
     return found
 
 
-def timed_rates(store: Store, asked: Mapping[StepKind, TimingRequest], plan: Plan, work: Work) -> dict[StepKind, Rate]:
-    """Of the kinds that a timing run was here for: seconds per step, with its share of judging on the test images."""
+def timed_rates(
+    store: Store, requests: Mapping[StepKind, TimingRequest], plan: Plan, workload: Workload
+) -> dict[StepKind, Rate]:
+    """Returns the rates of the kinds in `requests` that were timed before.
+
+    The seconds per step include a share of the evaluations on the test images during training.
+    """
     arms: dict[StepKind, str] = {}
     for node in plan.nodes.values():
         if node.kind == "generation" and not node.elsewhere:
-            arms.setdefault(work.step_kind(node.arm, node.generation), node.arm)
+            arms.setdefault(workload.step_kind(node.arm, node.generation), node.arm)
     found = {}
-    for kind, request in asked.items():
+    for kind, request in requests.items():
         row = store.timing(request.key)
-        size, steps = work.extents(arms[kind]), work.steps_of_epoch(arms[kind])
-        if row is not None and size is not None and steps:
+        sizes, steps = workload.data_sizes(arms[kind]), workload.steps_of_epoch(arms[kind])
+        if row is not None and sizes is not None and steps:
             content = row.content
-            judging = content["judged_image_s"] * size.test / (kind.evaluate_every * steps)
-            seconds = tuple(each + judging for each in content["step_s"])
-            alone = ", of one worker without the exchange with the others" if kind.workers > 1 else ""
-            found[kind] = Rate(seconds, f"timing run of {len(seconds)} blocks on {content['machine']}{alone}")
+            evaluating = content["judged_image_s"] * sizes.test / (kind.evaluate_every * steps)
+            seconds = tuple(each + evaluating for each in content["step_s"])
+            note = ", for one worker without the exchange of gradients" if kind.workers > 1 else ""
+            found[kind] = Rate(seconds, f"timing run of {len(seconds)} blocks on {content['machine']}{note}")
     return found

@@ -1,6 +1,6 @@
-"""What there is to do, in the units that its time is counted in: optimizer steps of a kind, and judgements of a kind.
+"""The work of an experiment in the units in which its time is counted: optimizer steps and evaluations, by kind.
 
-Two pieces of work are of one kind where nothing that decides how long a unit takes differs between them.
+Two units of work are of the same kind if they agree in everything that determines how long they take.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from evaluators import EVALUATORS, AnyEvaluator, EvaluatorSpec
-from orchestrator.estimate.data_sizes import Extents, extents
+from orchestrator.estimate.data_sizes import DataSizes, data_sizes
 from orchestrator.plan import Node
 from orchestrator.spec import Arm, ExperimentSpec, Resources
 from trainer.core import data
@@ -23,7 +23,7 @@ Device = Literal["cpu", "gpu"]
 
 @dataclass(frozen=True)
 class StepKind:
-    """Optimizer steps that take equally long. `model` and `data` are their settings as canonical JSON."""
+    """Optimizer steps that take equally long. `model` and `data` are settings as canonical JSON."""
 
     model: str
     data: str
@@ -52,8 +52,8 @@ class StepKind:
 
 
 @dataclass(frozen=True)
-class JudgementKind:
-    """Judgements that take equally long: `evaluator` is name, version and settings as canonical JSON."""
+class EvaluationKind:
+    """Evaluations that take equally long. `evaluator` is a name, a version and settings as canonical JSON."""
 
     evaluator: str
     model: str
@@ -61,59 +61,59 @@ class JudgementKind:
     device: Device
     threads: int
     trained_on: str
-    """The settings of the network's training data as canonical JSON; empty for an evaluator that reads none."""
+    """The settings of the network's training data as canonical JSON; empty for an evaluator that does not read it."""
     shown: str = field(default="", compare=False)
-    """The settings that are not at their default, for people."""
+    """The evaluator's settings that differ from their defaults, as text for people."""
 
     @property
     def name(self) -> str:
-        """Of the evaluator."""
+        """The name of the evaluator."""
         return _name(self.evaluator)
 
     def __str__(self) -> str:
         return f"{self.name}{self.shown} of {_name(self.model)} on {self.target}"
 
 
-class Work:
-    """The kinds of an experiment's nodes, and the steps of its generations."""
+class Workload:
+    """The kind of each node of an experiment, and the number of optimizer steps of its generations."""
 
     def __init__(self, spec: ExperimentSpec) -> None:
         self._spec = spec
         self._arms = {arm.name: arm for arm in spec.arms}
         self._steps: dict[tuple[str, bool], StepKind] = {}
-        self._judgements: dict[tuple[str, str, str], JudgementKind] = {}
-        self._extents: dict[AnyData, Extents | None] = {}
+        self._evaluation_kinds: dict[tuple[str, str, str], EvaluationKind] = {}
+        self._sizes: dict[AnyData, DataSizes | None] = {}
         self._count: dict[str, int | None] = {}
 
     def arm(self, name: str) -> Arm:
-        """The arm called `name`, found at once."""
+        """Returns the arm called `name`, in constant time."""
         return self._arms[name]
 
-    def extents(self, arm: str) -> Extents | None:
-        """Of what the arm is trained on; None where that is not known."""
+    def data_sizes(self, arm: str) -> DataSizes | None:
+        """Returns the sizes of the arm's training data, or None if they are unknown."""
         found = self._spec.data_of(self._arms[arm])
-        if found not in self._extents:
-            self._extents[found] = extents(found)
-        return self._extents[found]
+        if found not in self._sizes:
+            self._sizes[found] = data_sizes(found)
+        return self._sizes[found]
 
     def steps(self, arm: str) -> int | None:
-        """Optimizer steps of one of the arm's generations; None where the training set's size is not known."""
-        of_epoch = self.steps_of_epoch(arm)
-        return None if of_epoch is None else of_epoch * self.epochs(arm)
+        """Returns the optimizer steps per generation of the arm, or None if the size of its training set is unknown."""
+        steps = self.steps_of_epoch(arm)
+        return None if steps is None else steps * self.epochs(arm)
 
     def steps_of_epoch(self, arm: str) -> int | None:
-        """Likewise, of one epoch."""
+        """Returns the optimizer steps per epoch of the arm, or None if the size of its training set is unknown."""
         if arm not in self._count:
-            size, train = self.extents(arm), self._spec.train_of(self._arms[arm])
+            size, train = self.data_sizes(arm), self._spec.train_of(self._arms[arm])
             self._count[arm] = None if size is None else math.ceil(size.train / train.batch_size)
         return self._count[arm]
 
     def epochs(self, arm: str) -> int:
-        """Of one of the arm's generations."""
+        """Returns the number of epochs per generation of the arm."""
         return self._spec.train_of(self._arms[arm]).epochs
 
     def step_kind(self, arm: str, generation: int) -> StepKind:
-        """Of the steps of a generation of `arm`, which has a method."""
+        """Returns the kind of the steps in a generation of `arm`, which has a method."""
         at = arm, generation > 0
         if at not in self._steps:
             described, resources = self._arms[arm], self._spec.resources
@@ -132,63 +132,85 @@ class Work:
             )
         return self._steps[at]
 
-    def judgement_kind(self, node: Node) -> JudgementKind:
-        """Of the judgement that `node` is."""
+    def evaluation_kind(self, node: Node) -> EvaluationKind:
+        """Returns the kind of the evaluation `node`."""
         assert node.evaluator is not None
         at = node.arm, json.dumps(node.evaluator), node.target_label
-        if at not in self._judgements:
+        if at not in self._evaluation_kinds:
             evaluator: AnyEvaluator = _EVALUATOR.validate_python(node.evaluator)
             own = evaluator.model_dump(mode="json", exclude={"name", "targets"})
-            kind = judgement(
-                self._spec, self._arms[node.arm], evaluator.name, evaluator.version, own, node.target_label
+            kind = evaluation_kind_of(
+                self._spec,
+                self._arms[node.arm],
+                name=evaluator.name,
+                version=evaluator.version,
+                settings=own,
+                target=node.target_label,
             )
             chosen = [f"{name} {_text(own[name])}" for name in node.evaluator if name in own]
             shown = f" ({', '.join(chosen)})" if chosen else ""
-            self._judgements[at] = replace(kind, shown=shown)
-        return self._judgements[at]
+            self._evaluation_kinds[at] = replace(kind, shown=shown)
+        return self._evaluation_kinds[at]
 
     def train_spec(self, arm: str) -> TrainSpec:
-        """As the arm would be trained with the first seed."""
+        """Returns how the arm is trained with the experiment's first seed."""
         return self._spec.train_spec(self._arms[arm], self._spec.seeds[0])
 
 
-def judgement(
-    spec: ExperimentSpec, arm: Arm, name: str, version: int, settings: dict[str, Any], target: str
-) -> JudgementKind:
-    """The kind of a judgement of `arm` on the data that tables call `target`."""
+def evaluation_kind_of(
+    spec: ExperimentSpec,
+    arm: Arm,
+    *,
+    name: str,
+    version: int,
+    settings: dict[str, Any],
+    target: str,
+) -> EvaluationKind:
+    """Returns the kind of an evaluation of `arm` by the evaluator `name`.
+
+    `target` is the label of the data on which it is evaluated, as in tables.
+    """
     evaluator = _canonical({"name": name, "version": version, "settings": settings})
     resources = spec.resources
     whole = target.replace(".partial", "")
-    kind = EVALUATORS.get(name)  # None for one of a package that is gone
-    trained_on = _settings(spec.data_of(arm)) if kind is not None and kind.reads_source else ""
-    return JudgementKind(evaluator, model_of(spec, arm), whole, device_of(resources), resources.threads, trained_on)
+    evaluator_type = EVALUATORS.get(name)  # None if its package is no longer installed
+    trained_on = _settings(spec.data_of(arm)) if evaluator_type is not None and evaluator_type.reads_source else ""
+    return EvaluationKind(
+        evaluator,
+        model_of(spec, arm),
+        whole,
+        device_of(resources),
+        resources.threads,
+        trained_on,
+    )
 
 
 def model_of(spec: ExperimentSpec, arm: Arm) -> str:
-    """Canonical JSON of the arm's network."""
+    """Returns the settings of the arm's network as canonical JSON."""
     return _settings(spec.model_of(arm))
 
 
 def target_label(text: str) -> str:
-    """What tables call the data that a result's details name as NAME#DIGEST."""
+    """Returns the label in tables of data that the details of a result name as NAME#DIGEST."""
     bare = text.split("#")[0]
     try:
         return data.named(bare).label
-    except ValueError:  # measured under other code
+    except ValueError:  # a result of another version of the code
         return bare
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 epoch`, `2 epochs`."""
+    """Returns a number with its noun, such as `1 epoch` or `2 epochs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def device_of(resources: Resources) -> Device:
+    """Returns the kind of device that a worker of `resources` computes on."""
     return "gpu" if resources.gpus > 0 else "cpu"
 
 
 def _settings(part: Any) -> str:
-    """Canonical JSON of a model or of data; what is only filled in once data is prepared is left out."""
+    """Returns the settings of a model or of data as canonical JSON, without the fields that preparing data fills in."""
     found = part.model_dump(mode="json", exclude_defaults=True, exclude={"digest", "partial"}) | {"name": part.name}
     if hasattr(part, "chosen_recipe"):
         found["recipe"] = part.chosen_recipe

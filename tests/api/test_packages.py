@@ -168,15 +168,15 @@ def test_what_contradicts_its_declarations_is_refused(site: Path, tmp_path: Path
 
 
 PLANNED = f"""{COMMON}
-from orchestrator.estimate.advice import of_spec
-from orchestrator.estimate.workload import Work
+from orchestrator.estimate.advice import spec_advice
+from orchestrator.estimate.workload import Workload
 
 spec = intake.read_spec(raw, store)
 plan = planning.plan(spec)
 evaluation = node(plan, "seal", 1, "evaluation")
 written = intake.read_spec(raw | {{"evaluations": [{{"evaluator": {{"name": "latency", "until": "layer4"}}}}]}}, store)
-advice = [caution.as_json() for caution in of_spec(spec)]
-trained_on = Work(spec).judgement_kind(evaluation).trained_on
+advice = [each.as_json() for each in spec_advice(spec)]
+trained_on = Workload(spec).evaluation_kind(evaluation).trained_on
 print(json.dumps([evaluation.evaluator, evaluation.key in planning.plan(written).nodes, advice, trained_on]))
 """
 
@@ -207,16 +207,16 @@ COSTED = """
 import json
 from orchestrator import plan as planning
 from orchestrator.estimate.disk import Storage
-from orchestrator.estimate.workload import Work
+from orchestrator.estimate.workload import Workload
 from orchestrator.intake.check import check
 from tests.orchestrator.builders import node, small
 
 def sizes(method):
     train = {"generations": 3, "epochs": 3, "batch_size": 16}
     spec = check(small(arms=[{"name": "arm", "method": {"name": method}}], train=train, evaluations=[]))
-    plan, work = planning.plan(spec), Work(spec)
-    storage, nodes = Storage(spec, work), [node(plan, "arm", generation) for generation in range(3)]
-    kinds = [work.step_kind("arm", generation).family for generation in range(3)]
+    plan, workload = planning.plan(spec), Workload(spec)
+    storage, nodes = Storage(spec, workload), [node(plan, "arm", generation) for generation in range(3)]
+    kinds = [workload.step_kind("arm", generation).family for generation in range(3)]
     return kinds, [storage.committed(each) for each in nodes], [storage.unfinished(each) for each in nodes]
 
 network = check(small()).model.build(10)

@@ -46,5 +46,5 @@ def test_a_quote_comes_from_a_timing_run_and_then_from_what_was_trained(client: 
     other = client.plan(SPEC | {"seeds": [1]})
     assert not other["quote"]["partial"]
     bases = [part["basis"].split(" in ")[0] for part in other["quote"]["parts"]]
-    assert sorted(bases) == ["10 epochs of 2 generations", "3 judgements", "5 epochs of 1 generation"]
+    assert sorted(bases) == ["10 epochs of 2 generations", "3 evaluations", "5 epochs of 1 generation"]
     assert other["quote"]["evaluation_hours"]["p50"] > 0

@@ -37,11 +37,11 @@ def test_a_plan_is_printed_as_text(tmp_path: Path) -> None:
         "generation 0 is common to normal, seal: 1 generation saved",
         "nothing was timed before ? ? ? `--measure` times a few steps",
         "no history of accuracy of resnet-digits on digits-noisy",
-        "warning: one seed: no interval over seeds, so luck and a difference between arms cannot be told apart",
+        "warning: with one seed there is no interval over seeds, so a difference between arms may be chance",
     ):
         assert wanted in lines
     (stored,) = (line for line in lines if line.startswith("storage: "))
-    assert stored.startswith("storage: 243 kB are kept, at most 1.45 MB at a time: 3 checkpoints stay as artifacts")
+    assert stored.startswith("storage: 243 kB are kept, at most 1.45 MB at a time: 3 checkpoints are kept as artifacts")
 
 
 def test_hours_are_printed_in_a_unit_that_suits_them() -> None:

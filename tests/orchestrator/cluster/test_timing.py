@@ -12,7 +12,7 @@ from orchestrator import plan as planning
 from orchestrator.cluster.timing import RayCluster, run
 from orchestrator.estimate import timing_runs
 from orchestrator.estimate.timing_runs import TimingRequest, TimingRun
-from orchestrator.estimate.workload import Work
+from orchestrator.estimate.workload import Workload
 from orchestrator.intake.check import check
 from orchestrator.spec import Resources
 from tests.orchestrator.builders import small
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 def asked(**changes: Any) -> list[TimingRequest]:
     spec = check(small(**changes))
     plan = planning.plan(spec)
-    return list(timing_runs.requests(plan, Work(spec), plan.nodes).values())
+    return list(timing_runs.timing_requests(plan, Workload(spec), plan.nodes).values())
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Sizes that are counted beforehand against the tensors in checkpoints that training wrote."""
+"""Estimated sizes against the tensors in checkpoints that training wrote."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 
 from orchestrator import plan as planning
 from orchestrator.estimate.disk import Storage
-from orchestrator.estimate.workload import Work
+from orchestrator.estimate.workload import Workload
 from orchestrator.intake.check import check
 from tests.orchestrator.builders import node, small
 from trainer.run import run
@@ -21,8 +21,8 @@ def tensor_bytes(value: Any) -> int:
     return sum(map(tensor_bytes, value.values())) if isinstance(value, dict) else 0
 
 
-def held(folder: Path) -> int:
-    """Bytes of all tensors in a checkpoint."""
+def checkpoint_bytes(folder: Path) -> int:
+    """Returns the bytes of all tensors in a checkpoint."""
     return tensor_bytes(torch.load(io.BytesIO((folder / "state.pt").read_bytes()), weights_only=True))
 
 
@@ -38,36 +38,38 @@ def held(folder: Path) -> int:
     ids=lambda method: "-".join(map(str, method.values())),
 )
 @pytest.mark.parametrize("train", [{}, {"precision": "fp64", "reset_momentum_at": []}])
-def test_sizes_are_those_of_what_training_writes(method: dict[str, Any], train: dict[str, Any], tmp_path: Path) -> None:
+def test_sizes_are_those_of_the_checkpoints_that_training_writes(
+    method: dict[str, Any], train: dict[str, Any], tmp_path: Path
+) -> None:
     settings = {"generations": 2, "epochs": 2, "batch_size": 40, "evaluate_every": 2} | train
     network = {"name": "resnet-digits", "width": 1}
     spec = check(small(arms=[{"name": "arm", "method": method}], model=network, train=settings, evaluations=[]))
     plan = planning.plan(spec)
-    storage = Storage(spec, Work(spec))
+    storage = Storage(spec, Workload(spec))
     unfinished = []
     for row in run(spec.train_spec(spec.arms[0], 0), torch.device("cpu"), tmp_path, every_s=0):
         if row.epoch == 0:
-            unfinished.append(held(tmp_path / "progress" / f"g{row.generation:04}-e000001"))
+            unfinished.append(checkpoint_bytes(tmp_path / "progress" / f"g{row.generation:04}-e000001"))
     nodes = [node(plan, "arm", generation) for generation in (0, 1)]
     assert [storage.committed(each) for each in nodes] == [
-        held(tmp_path / f"g{generation:04}") for generation in (0, 1)
+        checkpoint_bytes(tmp_path / f"g{generation:04}") for generation in (0, 1)
     ]
     needs = [storage.unfinished(each) or 0 for each in nodes]
     assert all(found <= need for found, need in zip(unfinished, needs, strict=True))
-    if "rewind_epoch" not in method:  # it has nothing to rewind to yet in the epoch before
+    if "rewind_epoch" not in method:  # its checkpoint of epoch 0 does not have the weights to rewind to yet
         assert needs == unfinished
 
 
 def test_the_answer_by_hand() -> None:
-    """Three generations; two may be trained at a time, each with three unfinished checkpoints that have momentum."""
+    """Three generations, two at a time, each with three unfinished checkpoints that have momentum."""
     spec = check(small())
-    plan, storage = planning.plan(spec), Storage(spec, Work(spec))
+    plan, storage = planning.plan(spec), Storage(spec, Workload(spec))
     network = spec.model.build(10)
     parameters = 4 * sum(each.numel() for each in network.parameters())
     buffers = sum(each.numel() * each.element_size() for each in network.buffers())
-    found = storage.answer(plan, plan.nodes, lanes=2)
+    found = storage.answer(plan, plan.nodes, training_slots=2)
     assert (found["checkpoints"], found["checkpoint_bytes"], found["partial"]) == (3, parameters + buffers, False)
     assert found["kept_bytes"] == 3 * (parameters + buffers)
     assert found["peak_bytes"] == 6 * (parameters + buffers) + 2 * 3 * (2 * parameters + buffers)
-    nothing = storage.answer(plan, set(), lanes=2)
+    nothing = storage.answer(plan, set(), training_slots=2)
     assert (nothing["checkpoints"], nothing["kept_bytes"], nothing["peak_bytes"]) == (0, 0, 0)

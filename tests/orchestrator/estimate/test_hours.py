@@ -1,4 +1,4 @@
-"""The quote against arithmetic by hand, over rates that the test makes up."""
+"""Estimated hours against arithmetic by hand, with rates that the tests make up."""
 
 import itertools
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from orchestrator import plan as planning
-from orchestrator.estimate.hours import BASIS, Rates, Room, kinds, quote
+from orchestrator.estimate.hours import BASIS, ClusterCapacity, Rates, count_units, estimate_hours
 from orchestrator.estimate.rates import Rate
-from orchestrator.estimate.workload import Work
+from orchestrator.estimate.workload import Workload
 from orchestrator.intake.check import check
 from orchestrator.plan import Plan
 from orchestrator.spec import Resources
@@ -18,45 +18,51 @@ RAW: dict[str, Any] = small(
     arms=[{"name": name, "method": {"name": name}} for name in ("normal", "born-again")],
     evaluations=[{"evaluator": {"name": name}} for name in ("accuracy", "prediction-depth")],
 )
-"""40 images in batches of 16, three epochs: 9 steps in each of 3 generations, one of them taught; 2 judgements of each kind."""
-TEN = tuple(float(each) for each in range(1, 20))
-"""Seconds whose p10, p50 and p90 are 2, 10 and 18."""
+"""Two arms that share generation 0: 3 generations, one of them taught, and 2 evaluations of each kind.
+
+Each generation has 9 steps: 40 images in batches of 16, three epochs.
+"""
+SAMPLES_S = tuple(float(each) for each in range(1, 20))
+"""Samples in seconds whose p10, p50 and p90 are 2, 10 and 18."""
 NULL = {"p10": None, "p50": None, "p90": None}
 
 
-def prepared(raw: dict[str, Any]) -> tuple[Plan, Work]:
+def planned_work(raw: dict[str, Any]) -> tuple[Plan, Workload]:
     spec = check(raw)
-    return planning.plan(spec), Work(spec)
+    return planning.plan(spec), Workload(spec)
 
 
-def quoted(raw: dict[str, Any], steps: set[str], judged: set[str], room: Room | None = None) -> dict[str, Any]:
-    """With `TEN` for the families of steps and the evaluators that are named."""
-    plan, work = prepared(raw)
-    some, others = kinds(plan, work, plan.nodes)
-    rate = Rate(TEN, "made up")
+def estimated(
+    raw: dict[str, Any], steps: set[str], evaluated: set[str], capacity: ClusterCapacity | None = None
+) -> dict[str, Any]:
+    """Returns the hours of a plan in which the named families of steps and evaluators have the rate `SAMPLES_S`."""
+    plan, workload = planned_work(raw)
+    steps_by_kind, evaluations_by_kind = count_units(plan, workload, plan.nodes)
+    rate = Rate(SAMPLES_S, "made up")
     rates = Rates(
-        {kind: rate for kind in some if kind.family in steps}, {kind: rate for kind in others if kind.name in judged}
+        {kind: rate for kind in steps_by_kind if kind.family in steps},
+        {kind: rate for kind in evaluations_by_kind if kind.name in evaluated},
     )
-    return quote(plan, work, plan.nodes, rates, Resources(), room)
+    return estimate_hours(plan, workload, plan.nodes, rates, Resources(), capacity)
 
 
 def hours(p10: float, p50: float, p90: float) -> dict[str, Any]:
     return {end: pytest.approx(seconds / 3600, rel=1e-3) for end, seconds in (("p10", p10), ("p50", p50), ("p90", p90))}
 
 
-def test_what_is_to_do_is_counted_in_steps_and_judgements() -> None:
-    plan, work = prepared(RAW)
-    steps, judgements = kinds(plan, work, plan.nodes)
+def test_work_is_counted_in_steps_and_evaluations() -> None:
+    plan, workload = planned_work(RAW)
+    steps, evaluations = count_units(plan, workload, plan.nodes)
     assert sorted((kind.family, count) for kind, count in steps.items()) == [("ordinary", 18), ("taught", 9)]
-    assert sorted((kind.name, count) for kind, count in judgements.items()) == [
+    assert sorted((kind.name, count) for kind, count in evaluations.items()) == [
         ("accuracy", 2),
         ("prediction-depth", 2),
     ]
 
 
-def test_a_complete_quote_by_hand() -> None:
-    """27 steps and 4 judgements of 10 s; two generations in a row and the longest judgement are the critical path."""
-    found = quoted(RAW, {"ordinary", "taught"}, {"accuracy", "prediction-depth"}, Room(2, 4))
+def test_a_complete_estimate_by_hand() -> None:
+    """27 steps and 4 evaluations of 10 s; two generations and one evaluation are the critical path."""
+    found = estimated(RAW, {"ordinary", "taught"}, {"accuracy", "prediction-depth"}, ClusterCapacity(2, 4))
     assert (found["partial"], found["unknown"]) == (False, [])
     assert found["training_hours"] == hours(54, 270, 486)
     assert found["evaluation_hours"] == hours(8, 40, 72)
@@ -72,8 +78,8 @@ def test_a_complete_quote_by_hand() -> None:
     assert (first["seconds_per_unit"], first["basis"]) == ({"p10": 2, "p50": 10, "p90": 18}, "made up")
 
 
-def test_what_is_not_known_has_no_figure_and_makes_the_totals_partial() -> None:
-    found = quoted(RAW, {"ordinary"}, {"accuracy"})
+def test_unknown_kinds_have_no_hours_and_make_the_totals_partial() -> None:
+    found = estimated(RAW, {"ordinary"}, {"accuracy"})
     assert found["partial"]
     assert found["unknown"] == [
         "no history of resnet-digits on digits-noisy, batch 16, fp32, taught steps, 1 CPU thread",
@@ -84,54 +90,56 @@ def test_what_is_not_known_has_no_figure_and_makes_the_totals_partial() -> None:
     assert found["wall_hours"]["lanes"] is None
 
 
-def test_nothing_known_is_no_figure_at_all() -> None:
-    found = quoted(RAW, set(), set(), Room(2, 2))
+def test_without_any_rate_there_are_no_hours() -> None:
+    found = estimated(RAW, set(), set(), ClusterCapacity(2, 2))
     assert found["hours"] == found["training_hours"] == found["gpu_hours"] == NULL
     assert found["wall_hours"]["critical_path"] == found["wall_hours"]["one_after_another"] == NULL
     assert found["wall_hours"]["lanes"] == NULL | {"count": 2}
 
 
-def test_gpu_hours_of_which_nothing_is_known_are_no_figure() -> None:
-    """Also where there is nothing of the other stage to do."""
-    assert quoted(RAW | {"evaluations": []}, set(), set())["gpu_hours"] == NULL
-    assert quoted(RAW | {"evaluations": []}, {"ordinary"}, set())["gpu_hours"] == {"p10": 0, "p50": 0, "p90": 0}
-    plan, work = prepared(RAW)
-    judged = {key for key, node in plan.nodes.items() if node.kind == "evaluation"}
-    assert quote(plan, work, judged, Rates({}, {}), Resources(gpus=1), None)["gpu_hours"] == NULL
+def test_gpu_hours_are_null_without_any_rate() -> None:
+    """They are null also if the other stage has no work."""
+    assert estimated(RAW | {"evaluations": []}, set(), set())["gpu_hours"] == NULL
+    assert estimated(RAW | {"evaluations": []}, {"ordinary"}, set())["gpu_hours"] == {"p10": 0, "p50": 0, "p90": 0}
+    plan, workload = planned_work(RAW)
+    evaluated = {key for key, node in plan.nodes.items() if node.kind == "evaluation"}
+    assert estimate_hours(plan, workload, evaluated, Rates({}, {}), Resources(gpus=1), None)["gpu_hours"] == NULL
 
 
 def test_nothing_to_do_costs_nothing() -> None:
-    plan, work = prepared(RAW)
-    found = quote(plan, work, set(), Rates({}, {}), Resources(), None)
+    plan, workload = planned_work(RAW)
+    found = estimate_hours(plan, workload, set(), Rates({}, {}), Resources(), None)
     none = {"p10": 0, "p50": 0, "p90": 0}
     assert (found["partial"], found["hours"], found["gpu_hours"], found["parts"]) == (False, none, none, [])
 
 
-def test_the_basis_says_of_what_8_of_10_are() -> None:
-    assert "8 of 10 further units of the generations that were timed lie between p10 and p90" in BASIS
-    assert "from one generation it does not contain what differs between runs" in BASIS
+def test_the_basis_states_what_the_interval_contains() -> None:
+    assert "8 of 10 further units of the generations that were timed are expected between p10 and p90" in BASIS
+    assert "if only one generation was timed, it does not contain the differences between runs" in BASIS
 
 
-def test_one_sample_has_a_middle_and_no_ends() -> None:
-    plan, work = prepared(RAW | {"evaluations": []})
-    steps, _ = kinds(plan, work, plan.nodes)
-    found = quote(plan, work, plan.nodes, Rates(dict.fromkeys(steps, Rate((2.0,), "")), {}), Resources(), None)
+def test_one_sample_has_a_median_and_no_interval() -> None:
+    plan, workload = planned_work(RAW | {"evaluations": []})
+    steps, _ = count_units(plan, workload, plan.nodes)
+    found = estimate_hours(
+        plan, workload, plan.nodes, Rates(dict.fromkeys(steps, Rate((2.0,), "")), {}), Resources(), None
+    )
     assert found["hours"] == {"p10": None, "p50": pytest.approx(54 / 3600, rel=1e-3), "p90": None}
     assert found["wall_hours"]["critical_path"] == {"p10": None, "p50": pytest.approx(36 / 3600, rel=1e-3), "p90": None}
 
 
-def test_gpu_hours_are_those_of_all_workers_of_a_lane_and_of_an_evaluations_one() -> None:
-    plan, work = prepared(RAW)
-    steps, judgements = kinds(plan, work, plan.nodes)
-    rate = Rate(TEN, "")
-    rates = Rates(dict.fromkeys(steps, rate), dict.fromkeys(judgements, rate))
-    found = quote(plan, work, plan.nodes, rates, Resources(gpus=2, workers=3), None)
+def test_gpu_hours_count_all_workers_of_a_training_slot_and_one_of_an_evaluation() -> None:
+    plan, workload = planned_work(RAW)
+    steps, evaluations = count_units(plan, workload, plan.nodes)
+    rate = Rate(SAMPLES_S, "")
+    rates = Rates(dict.fromkeys(steps, rate), dict.fromkeys(evaluations, rate))
+    found = estimate_hours(plan, workload, plan.nodes, rates, Resources(gpus=2, workers=3), None)
     assert found["gpu_hours"]["p50"] == pytest.approx((270 * 6 + 40 * 2) / 3600, rel=1e-3)
 
 
 def test_parts_add_up_to_the_total() -> None:
     names = ("ordinary", "taught")
     for known in itertools.chain.from_iterable(itertools.combinations(names, size) for size in (1, 2)):
-        found = quoted(RAW, set(known), {"accuracy"})
+        found = estimated(RAW, set(known), {"accuracy"})
         middle = sum(part["hours"]["p50"] or 0 for part in found["parts"])
         assert found["hours"]["p50"] == pytest.approx(middle, rel=1e-3)

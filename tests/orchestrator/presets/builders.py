@@ -4,7 +4,7 @@ from typing import Any
 
 from orchestrator import intake
 from orchestrator import plan as planning
-from orchestrator.estimate import epochs as totals
+from orchestrator.estimate.epochs import epoch_totals
 from orchestrator.plan import Plan
 from orchestrator.problems import Problem
 from orchestrator.spec import ExperimentSpec
@@ -23,7 +23,7 @@ def read(store: Store, raw: dict[str, Any]) -> tuple[ExperimentSpec, Plan, list[
 
 def cost(store: Store, raw: dict[str, Any]) -> tuple[int, int]:
     spec, plan, _ = read(store, raw)
-    found = totals.epochs(spec, plan)
+    found = epoch_totals(spec, plan)
     return found["separate"], found["shared"]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator import presets
-from orchestrator.estimate import epochs as totals
+from orchestrator.estimate.epochs import epoch_totals
 from orchestrator.store import Store
 from tests.orchestrator.presets.builders import DIGITS, TABLES, read
 
@@ -13,7 +13,7 @@ def test_a_twin_is_accepted_as_it_is(store: Store, name: str) -> None:
     spec, plan, missing = read(store, {"preset": name})
     assert missing == []
     assert spec.seeds == ((0,) if name == "digits/all" else (0, 1, 2))
-    assert totals.epochs(spec, plan)["shared"] < 2000
+    assert epoch_totals(spec, plan)["shared"] < 2000
 
 
 @pytest.mark.parametrize("name", ["digits/table-2", "digits/table-9"])
