@@ -1,6 +1,7 @@
-"""What a spec may name on this installation, each with its JSON schema, and which packages' methods have passed their check.
+"""The methods, evaluators, models and data sets that a spec may name on this installation.
 
-A pass is a line in `checked_methods.json` in the home folder, and counts for the code that it was given to.
+A method of another package must pass a check before it is accepted. A pass is an entry of `checked_methods.json` in
+the home folder and is valid only for the code that was checked.
 """
 
 import inspect
@@ -8,14 +9,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-import evaluators as judges
+import evaluators
+from orchestrator.versions import installed_version
 from trainer import methods
 from trainer.conformance import checks
 from trainer.core import data
@@ -30,7 +30,11 @@ FILE = "checked_methods.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing a spec may name. `checked` says whether an experiment with it is accepted, and `problem` why it is not."""
+    """A method, an evaluator or a model with its JSON schema.
+
+    `checked` states whether an experiment with it is accepted, and `problem` why it is not. `own` is true if it belongs
+    to relearn.
+    """
 
     name: str
     description: str
@@ -42,11 +46,12 @@ class Entry:
     problem: str | None
 
     def as_json(self) -> dict[str, Any]:
+        """Returns the entry as it is in the API's answer."""
         return asdict(self)
 
 
 class Pass(BaseModel):
-    """That a method passed its check, and the code that it was."""
+    """The record that the given code of a method passed its check at the given time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -57,31 +62,31 @@ class Pass(BaseModel):
 
 
 class UnknownMethod(ValueError):  # noqa: N818  the outcome's name
-    """No package that is installed offers the method; the message says which there are."""
+    """No installed package offers the method; the message lists the known methods."""
 
 
 _PASSES = TypeAdapter(dict[str, Pass])
 
 
 def known_methods(home: Path) -> list[Entry]:
-    """Ours, which our test suite checks, then those of other packages, the ones that cannot be used too."""
+    """Returns relearn's own methods and then those of other packages, including methods that cannot be used."""
     refused = unchecked(home)
     return _entries(methods.METHODS, methods.PLUGINS, refused)
 
 
 def known_evaluators() -> list[Entry]:
-    """Ours, then those of other packages; these need no check."""
-    return _entries(judges.EVALUATORS, judges.PLUGINS, {})
+    """Returns relearn's own evaluators and then those of other packages. Evaluators need no check."""
+    return _entries(evaluators.EVALUATORS, evaluators.PLUGINS, {})
 
 
 def known_models() -> list[Entry]:
-    """One for each name, where several networks share a schema."""
+    """Returns one entry for each name of a model; several names may share a schema."""
     kinds = {name: kind for kind in get_args(AnyModel) for name in get_args(kind.model_fields["name"].annotation)}
     return _entries(kinds, {}, {})
 
 
 def unchecked(home: Path) -> dict[str, str]:
-    """Methods that no experiment may use here, by name, each with the reason and the remedy."""
+    """Returns the methods that experiments may not use here, by name, each with the reason and the remedy."""
     passes = _read(home)
     return {
         name: reason
@@ -91,7 +96,10 @@ def unchecked(home: Path) -> dict[str, str]:
 
 
 def check_method(home: Path, name: str, now: datetime) -> list[checks.Finding]:
-    """Checks the method and keeps the pass, or takes back the one it had. Raises UnknownMethod."""
+    """Checks a method, and stores its pass or deletes the former one.
+
+    Raises UnknownMethod if no installed package offers it.
+    """
     kind, plugin = methods.METHODS.get(name), methods.PLUGINS.get(name)
     if kind is None:
         if plugin is None or plugin.problem is None:
@@ -121,7 +129,8 @@ def _reason(plugin: Plugin, kind: type, passed: Pass | None) -> str | None:
     except OSError:
         return f"the code of {plugin.name!r} is gone: install it, {remedy}, and start the service again"
     if there != plugin.code_sha256:
-        return f"the code of {plugin.name!r} has changed since this process loaded it: {remedy}, and start the service again"
+        change = f"the code of {plugin.name!r} has changed since this process loaded it"
+        return f"{change}: {remedy}, and start the service again"
     if passed is None:
         return (
             f"{plugin.name!r} of the package {plugin.package} has not passed its check on this installation: {remedy}"
@@ -134,10 +143,7 @@ def _reason(plugin: Plugin, kind: type, passed: Pass | None) -> str | None:
 def _entries(
     kinds: Mapping[str, type[BaseModel]], plugins: Mapping[str, Plugin], refused: Mapping[str, str]
 ) -> list[Entry]:
-    try:
-        own_version = version_of("relearn")
-    except PackageNotFoundError:  # a checkout on the path, not installed
-        own_version = "unknown"
+    own_version = installed_version("relearn") or "unknown"
     found = []
     for name, kind in kinds.items():
         plugin = plugins.get(name)
@@ -162,7 +168,7 @@ def _entries(
 
 
 def _read(home: Path) -> dict[str, Pass]:
-    """No passes where the file is missing or is not ours: a method is then checked again."""
+    """Returns the stored passes, or none if the file is missing or malformed; methods are then checked again."""
     try:
         return _PASSES.validate_json((home / FILE).read_bytes())
     except (OSError, ValueError):
@@ -171,13 +177,13 @@ def _read(home: Path) -> dict[str, Pass]:
 
 def _write(home: Path, passes: dict[str, Pass]) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    aside = home / f".{FILE}.{os.getpid()}"
-    aside.write_bytes(_PASSES.dump_json(passes, indent=1))
-    aside.replace(home / FILE)
+    temporary = home / f".{FILE}.{os.getpid()}"
+    temporary.write_bytes(_PASSES.dump_json(passes, indent=1))
+    temporary.replace(home / FILE)
 
 
 def known_datasets(cache_root: Path) -> list[dict[str, Any]]:
-    """One entry per name that a spec may use; `prepared` lists the caches of it, whole or not."""
+    """Returns one entry per data set that a spec may name; `prepared` lists its caches, complete or not."""
     return [_built_in(name) for name in data.names() if name not in FACTS] + [
         _paper(name, cache_root) for name in FACTS
     ]

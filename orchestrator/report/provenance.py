@@ -3,12 +3,12 @@
 import json
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from orchestrator.report import model
 from orchestrator.report.source import Source
 from orchestrator.results import summary
+from orchestrator.versions import installed_version
 
 
 def experiment(source: Source) -> model.Experiment:
@@ -42,20 +42,13 @@ def provenance(sources: list[Source], details: list[dict[str, Any]]) -> model.Pr
     }
     texts = {str(each[name]) for each in details for name in ("source", "target") if name in each}
     return model.Provenance(
-        _version(),
+        installed_version("relearn") or "unknown",
         platform.python_version(),
         tuple(prints[key] for key in sorted(prints)),
         {name: digest for name, _, digest in sorted(text.partition("#") for text in texts) if digest},
         tuple(_settings(source, arm) for source in sources for arm in source.arms),
         tuple(each for source in sources for each in _generations(source)),
     )
-
-
-def _version() -> str:
-    try:
-        return version("relearn")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _settings(source: Source, arm: str) -> model.ArmSettings:

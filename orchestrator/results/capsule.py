@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +12,7 @@ from orchestrator.plan import digest
 from orchestrator.problems import InvalidSpec, Problem
 from orchestrator.store import Store
 from orchestrator.store.records import Experiment, NodeUse
+from orchestrator.versions import installed_version
 
 FORMAT = 1
 MAX_BYTES = 8 * 1024 * 1024
@@ -125,14 +125,9 @@ def opened(raw: Mapping[str, Any]) -> Capsule:
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that results depend on, as installed where the capsule is made."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # relearn may run from its source folder without being installed
-        return "not installed"
+    return {"python": platform.python_version()} | {
+        name: installed_version(name) or "not installed" for name in PACKAGES
+    }
 
 
 def _nodes(store: Store, experiment: Experiment) -> Iterator[Done]:
@@ -149,7 +144,7 @@ def _nodes(store: Store, experiment: Experiment) -> Iterator[Done]:
     trained = {_place(use): use.key for use in uses if use.kind != "evaluation"}
     ordered = sorted(uses, key=lambda use: _order(use, experiment.spec, about, details))
     for use in _first_of_each(ordered):
-        key, said = use.key, details.get(use.key, {})
+        key, recorded = use.key, details.get(use.key, {})
         yield Done(
             title=_title(use, about),
             kind=use.kind,
@@ -158,12 +153,12 @@ def _nodes(store: Store, experiment: Experiment) -> Iterator[Done]:
             made_by=stored[key].made_by,
             weights_sha256=stored[key].weights_sha256,
             judged_sha256=stored[trained[_place(use)]].weights_sha256,
-            fingerprint=said.get("fingerprint") or machines.get(key),
-            version=said.get("version"),
-            settings=said.get("settings"),
-            source=said.get("source"),
-            target=said.get("target"),
-            digests=said.get("digests", {}),
+            fingerprint=recorded.get("fingerprint") or machines.get(key),
+            version=recorded.get("version"),
+            settings=recorded.get("settings"),
+            source=recorded.get("source"),
+            target=recorded.get("target"),
+            digests=recorded.get("digests", {}),
             results=dict(sorted(scores.get(key, {}).items())),
         )
 

@@ -1,4 +1,4 @@
-"""How far an experiment is: its state, its progress and where each arm and seed stands."""
+"""The progress of an experiment and of each of its arms and seeds."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,10 @@ from orchestrator.store.records import EpochRow, Experiment, NodeUse
 
 
 def view(store: Store, experiment: Experiment, now: float | None = None) -> dict[str, Any]:
-    """State, progress and where each arm and seed stands; times are RFC 3339 in UTC, durations in seconds."""
+    """Returns the state and progress of an experiment as JSON.
+
+    Times are RFC 3339 in UTC, and durations are in seconds. `now` is in seconds since the epoch.
+    """
     uses = store.uses_of(experiment.id)
     latest = store.latest_epochs(experiment.id)
     states = {use.key: (use.kind, use.state) for use in uses}
@@ -48,7 +51,7 @@ def view(store: Store, experiment: Experiment, now: float | None = None) -> dict
 
 
 def summary(experiment: Experiment) -> dict[str, Any]:
-    """An experiment in a list."""
+    """Returns the fields of an experiment that lists show."""
     return {
         "id": experiment.id,
         "name": experiment.name,
@@ -61,7 +64,7 @@ def summary(experiment: Experiment) -> dict[str, Any]:
 
 
 def _rows(experiment: Experiment, uses: list[NodeUse], latest: dict[str, EpochRow]) -> Iterator[dict[str, Any]]:
-    """Per arm and seed: the generation it is in, the epoch, and the last test accuracy it measured."""
+    """Yields the current generation, epoch and accuracies of each arm and seed."""
     chains: dict[tuple[str, int], list[NodeUse]] = {}
     for use in uses:
         if use.kind == "generation":
@@ -90,10 +93,10 @@ def _progress(
     experiment: Experiment, uses: list[NodeUse], latest: dict[str, EpochRow], training_began: float | None, now: float
 ) -> dict[str, Any]:
     epochs = {arm["name"]: part_of(experiment, arm["name"], "train")["epochs"] for arm in experiment.spec["arms"]}
-    judged_only = {arm["name"] for arm in experiment.spec["arms"] if arm.get("checkpoint")}
-    generations = {use.key: use for use in uses if use.kind == "generation" and use.arm not in judged_only}
+    evaluated_only = {arm["name"] for arm in experiment.spec["arms"] if arm.get("checkpoint")}
+    generations = {use.key: use for use in uses if use.kind == "generation" and use.arm not in evaluated_only}
     evaluations = {use.key: use for use in uses if use.kind == "evaluation"}
-    if experiment.spec.get("search"):  # what was given up is not expected any more
+    if experiment.spec.get("search"):  # trials that the search has stopped are not counted
         generations, evaluations = (
             {key: use for key, use in each.items() if use.state != NodeState.SKIPPED}
             for each in (generations, evaluations)

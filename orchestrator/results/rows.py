@@ -1,4 +1,4 @@
-"""The tidy rows of what an experiment has measured."""
+"""The scores of an experiment as tidy rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,12 +16,13 @@ from trainer.core import data
 
 
 def result_rows(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]]:
-    """One row per arm, seed, generation, evaluator, data set and metric, with its interval where it has one.
+    """Yields one row per arm, seed, generation, evaluator, data set and metric, with its interval if it has one.
 
-    `details` say what the number means (evaluators.evaluate); they are empty where it was measured before they were kept. The
-    evaluator `training` is the test accuracy in a committed generation's epochs: `last`, and apart from it `best`. `node` is
-    the key of what was measured and `made_by` the experiment, arm, seed and generation that did the work. `unit`, `better` and
-    `headline` are what the evaluator declares of the score (evaluators.metrics), for whoever shows it.
+    `details` describe how the score was measured (`evaluators.evaluate`); they are empty for results of versions that
+    did not store them. The evaluator `training` has the test accuracy in the epochs of a committed generation, as the
+    separate metrics `last` and `best`. `node` is the key of the measured node, and `made_by` names the experiment,
+    arm, seed and generation that did the work. `unit`, `better` and `headline` are what the evaluator declares about
+    the metric (`evaluators.metrics`).
     """
     for row in _measured(store, experiment):
         yield row | evaluators.about(row["evaluator"], row["metric"]).as_json()
@@ -30,7 +31,9 @@ def result_rows(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]
 def _measured(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]]:
     details = store.details_of(experiment.id)
     uses = store.uses_of(experiment.id)
-    committed = {use.key for use in uses if use.state == NodeState.SUCCEEDED or use.made_by}  # or is made again
+    committed = {
+        use.key for use in uses if use.state == NodeState.SUCCEEDED or use.made_by
+    }  # a node with made_by was done before and is being made again
     made_by = {use.key: use.made_by for use in uses}
     tested: dict[str, tuple[str, int | None]] = {}
     for arm, seed in table_rows(experiment):
@@ -66,7 +69,7 @@ def _measured(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]]:
 
 
 def _training_rows(measured: list[EpochRow], n: int | None) -> Iterator[dict[str, Any]]:
-    """The last of a generation's epochs and the best (the earliest of equals), each with its epoch."""
+    """Yields the accuracy of a generation's last epoch and its best accuracy, at the earliest epoch that reached it."""
     measured = sorted(measured, key=lambda row: row.epoch)
     selected = f"best of {len(measured)} measured epochs on the test images"
     best = max(measured, key=lambda row: row.metrics["test/accuracy"])
@@ -89,9 +92,9 @@ def _interval(value: float, n: int) -> tuple[float | None, float | None]:
 
 
 def _tested(settings: dict[str, Any]) -> tuple[str, int | None]:
-    """What tables call the data, and how many test images it has; None where it is not on this machine."""
+    """Returns the label of the data in tables and its number of test images, or None if it is not prepared here."""
     try:
         spec: data.AnyData = TypeAdapter(data.DataSpec).validate_python(settings)
-    except ValidationError:  # posted under other code
+    except ValidationError:  # settings of another version of the code
         return str(settings["name"]), None
     return spec.label, None if spec.problem() else spec.test_size() or None

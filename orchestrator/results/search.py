@@ -1,4 +1,4 @@
-"""What a researcher is told of a search: every trial with its settings and scores, who is kept, and what it chose on."""
+"""The results of a search: every trial with its settings and scores, the kept trials, and the selection data."""
 
 import json
 import math
@@ -14,16 +14,20 @@ from orchestrator.states import TERMINAL, ExperimentState, NodeState
 from orchestrator.store import Store
 from orchestrator.store.records import Experiment, NodeUse
 
-ON_TEST = "a search chose the settings on the test images, as was asked for: their test scores are too good"
-ON_HELD_OUT = "a search chose the settings on held-out images: train the best anew, and judge it on the test images"
+ON_TEST = (
+    "a search selected the settings on the test images, as the spec requests: their test scores are biased upwards"
+)
+ON_HELD_OUT = (
+    "a search selected the settings on held-out images: train the best again and evaluate it on the test images"
+)
 
 
 def view(store: Store, experiment: Experiment, uses: list[NodeUse]) -> dict[str, Any] | None:
-    """The trials of the experiment's search, best first; None where it has none, or was posted under other code.
+    """Returns the trials of the experiment's search, best first, or None if it has no search or its spec is not valid.
 
-    `objective` has the mean over seeds after every judged generation, in the score's `unit`. `state` is WAITING, RUNNING,
-    COMPLETE (its last generation is judged), STOPPED or FAILED. `kept` are those that `evaluations` judge once the search is
-    over.
+    `objective` has the mean over the seeds after every evaluated generation, in the metric's `unit`. `state` is
+    WAITING, RUNNING, COMPLETE (its last generation is evaluated), STOPPED or FAILED. `kept` marks the trials that
+    `evaluations` evaluate after the search.
     """
     found = trials_of(experiment)
     if found is None:
@@ -47,7 +51,7 @@ def view(store: Store, experiment: Experiment, uses: list[NodeUse]) -> dict[str,
                 all(each == NodeState.SUCCEEDED for each in of_one) for of_one in states[trial].values()
             ),
             "objective": {
-                str(generation): _told(search.sign * score) for generation, score in sorted(scores[first].items())
+                str(generation): _finite(search.sign * score) for generation, score in sorted(scores[first].items())
             },
             "same_as": None if trial == first else first,
         }
@@ -68,12 +72,12 @@ def view(store: Store, experiment: Experiment, uses: list[NodeUse]) -> dict[str,
 
 
 def label(trials: Trials) -> str:
-    """What tables call the images that the search chooses on."""
+    """Returns the label in tables of the images on which the search selects."""
     return next(node.target_label for nodes in trials.objectives.values() for node in nodes.values())
 
 
 def warnings(experiment: Experiment) -> list[dict[str, Any]]:
-    """Of a search that chooses on the test images, as the warnings of training are written."""
+    """Returns the warning of a search that selects on the test images, in the format of the warnings of training."""
     search = experiment.spec.get("search")
     if not search or search["objective"]["on"] != "test":
         return []
@@ -81,7 +85,7 @@ def warnings(experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def note(experiment: Experiment, arm: str, dataset: str) -> list[str]:
-    """What a reader of a trial's score on `dataset` must know; nothing of other arms and data."""
+    """Returns the note that belongs to a trial's score on the data that the search selects on; else no note."""
     found = trials_of(experiment)
     if found is None or arm not in found[1].same or dataset != label(found[1]):
         return []
@@ -89,7 +93,7 @@ def note(experiment: Experiment, arm: str, dataset: str) -> list[str]:
 
 
 def trials_of(experiment: Experiment) -> tuple[ExperimentSpec, Trials] | None:
-    """The spec of the experiment and the trials of its search, if it has one."""
+    """Returns the spec of the experiment and the trials of its search, or None if it has no search or is not valid."""
     return _read(json.dumps(experiment.spec)) if experiment.spec.get("search") else None
 
 
@@ -102,7 +106,8 @@ def _read(text: str) -> tuple[ExperimentSpec, Trials] | None:
     return spec, Trials(spec)
 
 
-def _told(score: float) -> float | None:
+def _finite(score: float) -> float | None:
+    """Returns a score that JSON can hold: None if the trial diverged or its score is undefined."""
     return score if math.isfinite(score) else None
 
 
@@ -113,11 +118,11 @@ def _settings(spec: ExperimentSpec, trial: str) -> dict[str, Any]:
     return {field: value for field, value in method.model_dump(mode="json").items() if field in spec.search.space}
 
 
-def _state(experiment: ExperimentState, states: dict[int, list[NodeState]], judged: bool) -> str:
+def _state(experiment: ExperimentState, states: dict[int, list[NodeState]], evaluated: bool) -> str:
     every = [each for of_one in states.values() for each in of_one]
     if NodeState.FAILED in every:
         return "FAILED"
-    if judged:
+    if evaluated:
         return "COMPLETE"
     if experiment in TERMINAL:
         return "STOPPED"

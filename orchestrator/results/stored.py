@@ -1,4 +1,4 @@
-"""What a stored spec says of its arms, also one that was posted under other code."""
+"""The arms of a stored spec, which may be from another version of the code."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from orchestrator.store.records import Experiment
 
 
 def table_rows(experiment: Experiment) -> list[tuple[str, int]]:
-    """Arm and seed of every row; weights from a file have one row."""
+    """Returns arm and seed of every row. Weights from a file have only one row."""
     spec = experiment.spec
     rows = []
     for arm in spec["arms"]:
@@ -16,7 +16,7 @@ def table_rows(experiment: Experiment) -> list[tuple[str, int]]:
 
 
 def part_of(experiment: Experiment, arm: str, part: str) -> dict[str, Any]:
-    """`data`, `model` or `train` of an arm: its own, or the experiment's."""
+    """Returns the `data`, `model` or `train` settings of an arm: its own or else the experiment's."""
     spec = experiment.spec
     own = next(each.get(part) for each in spec["arms"] if each["name"] == arm)
     found: dict[str, Any] = own or spec[part]

@@ -168,11 +168,13 @@ def _notes(
     yield f"{counts['anew']} of {counts['compared']} nodes were made anew, {counts['found']} were found"
     if counts["same_work"]:
         yield (
-            f"{counts['same_work']} of the nodes found are the very work that the capsule describes, which proves nothing: "
-            "check it with a fresh RELEARN_HOME"
+            f"{counts['same_work']} of the nodes found are the very work that the capsule describes, which proves "
+            "nothing: check it with a fresh RELEARN_HOME"
         )
     if not same_keys:
-        yield "this version gives other keys: the method changed since the capsule was made; nodes are compared by title"
+        yield (
+            "this version gives other keys: the method changed since the capsule was made; nodes are compared by title"
+        )
     if other_bits:
         yield f"weights differ in their bits, first at {other_bits[0]}; that alone is no difference in result"
     if other_data:

@@ -1,4 +1,4 @@
-"""What is told of a search, from nodes and scores that are put into the database by hand."""
+"""The view of a search, for nodes and scores that the tests write to the database."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ SCORES: dict[str, list[float | None]] = {
     "seal-t02": [0.1, 0.6, 0.9],
     "seal-t03": [0.1, None],
 }
-"""By trial the objective after its generations, of which it has two or three."""
+"""The objective of each trial after its generations, of which it has two or three."""
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def submitted(store: Store, **search: Any) -> str:
 
 
 def trained(store: Store, identity: str) -> None:
-    """Every trial as far as it has a score."""
+    """Finishes the generations and objectives of every trial for which it has a score."""
     spec = intake.read_spec(experiment(store, identity).spec, store)
     trials = Trials(spec)
     for trial, scores in SCORES.items():
@@ -53,43 +53,45 @@ def trained(store: Store, identity: str) -> None:
             made = trials.generations[trial, 0][generation].key
             if (claim := store.claim(made, identity)) is not None:
                 store.finish_generation(claim, f"{identity}/{trial}/seed0/g{generation}", "uri", HASH)
-            judged = trials.objectives[trial, 0][generation]
-            if (claim := store.claim(judged.key, identity)) is not None:
+            objective = trials.objectives[trial, 0][generation]
+            if (claim := store.claim(objective.key, identity)) is not None:
                 found = {"top1": {"value": float("nan") if score is None else score, "n": 8}}
-                store.finish_evaluation(claim, "by", "accuracy", judged.target_label, found, {}, {"notes": ["first"]})
+                store.finish_evaluation(
+                    claim, "by", "accuracy", objective.target_label, found, {}, {"notes": ["first"]}
+                )
 
 
 def test_before_anything_is_trained_every_trial_waits(store: Store) -> None:
-    told = view(store, experiment(store, submitted(store)))["search"]
-    assert [(trial["arm"], trial["state"], trial["generations"]) for trial in told["trials"]] == [
+    shown = view(store, experiment(store, submitted(store)))["search"]
+    assert [(trial["arm"], trial["state"], trial["generations"]) for trial in shown["trials"]] == [
         (trial, "WAITING", 0) for trial in SCORES
     ]
-    assert (told["rungs"], told["best"], told["dataset"]) == ([1, 2], None, "digits-noisy.holdout0.2")
-    assert told["unit"] == "share"
-    assert "held-out" in told["note"]
+    assert (shown["rungs"], shown["best"], shown["dataset"]) == ([1, 2], None, "digits-noisy.holdout0.2")
+    assert shown["unit"] == "share"
+    assert "held-out" in shown["note"]
 
 
-def test_trials_stand_in_the_order_of_rungs_and_scores(store: Store) -> None:
+def test_trials_are_ordered_by_rungs_and_scores(store: Store) -> None:
     identity = submitted(store)
     trained(store, identity)
-    told = view(store, experiment(store, identity))["search"]
-    assert [(trial["arm"], trial["state"], trial["generations"], trial["objective"]) for trial in told["trials"]] == [
+    shown = view(store, experiment(store, identity))["search"]
+    assert [(trial["arm"], trial["state"], trial["generations"], trial["objective"]) for trial in shown["trials"]] == [
         ("seal-t02", "COMPLETE", 3, {"0": 0.1, "1": 0.6, "2": 0.9}),
         ("seal-t01", "COMPLETE", 3, {"0": 0.1, "1": 0.8, "2": 0.7}),
         ("seal-t00", "WAITING", 2, {"0": 0.1, "1": 0.5}),
         ("seal-t03", "WAITING", 2, {"0": 0.1, "1": None}),
     ]
-    assert {trial["kept"] for trial in told["trials"]} == {False}  # another may still come
+    assert {trial["kept"] for trial in shown["trials"]} == {False}  # another trial may still complete
     store.move(identity, ExperimentState.SUCCEEDED)
-    told = view(store, experiment(store, identity))["search"]
-    assert [trial["state"] for trial in told["trials"]] == ["COMPLETE", "COMPLETE", "STOPPED", "STOPPED"]
-    assert [trial["kept"] for trial in told["trials"]] == [True, False, False, False]
-    scale = told["trials"][0]["settings"]["ascent_scale"]
-    assert told["best"] == {"arm": "seal-t02", "settings": {"ascent_scale": scale}}
+    shown = view(store, experiment(store, identity))["search"]
+    assert [trial["state"] for trial in shown["trials"]] == ["COMPLETE", "COMPLETE", "STOPPED", "STOPPED"]
+    assert [trial["kept"] for trial in shown["trials"]] == [True, False, False, False]
+    scale = shown["trials"][0]["settings"]["ascent_scale"]
+    assert shown["best"] == {"arm": "seal-t02", "settings": {"ascent_scale": scale}}
     assert 0.001 <= scale <= 0.1
 
 
-def test_a_trial_that_is_trained_runs_and_one_whose_loss_diverged_has_failed(store: Store) -> None:
+def test_a_claimed_trial_runs_and_a_diverged_trial_has_failed(store: Store) -> None:
     identity = submitted(store)
     trials = Trials(intake.read_spec(experiment(store, identity).spec, store))
     claimed(store, trials.generations["seal-t00", 0][1].key, identity)
@@ -98,7 +100,7 @@ def test_a_trial_that_is_trained_runs_and_one_whose_loss_diverged_has_failed(sto
     assert states == {"seal-t00": "RUNNING", "seal-t01": "FAILED", "seal-t02": "WAITING", "seal-t03": "WAITING"}
 
 
-def test_scores_of_trials_say_what_their_settings_were_chosen_on(store: Store) -> None:
+def test_scores_of_trials_note_the_data_of_the_selection(store: Store) -> None:
     identity = submitted(store)
     trained(store, identity)
     rows = list(result_rows(store, experiment(store, identity)))
@@ -106,7 +108,7 @@ def test_scores_of_trials_say_what_their_settings_were_chosen_on(store: Store) -
     assert {tuple(row["details"]["notes"]) for row in rows} == {
         (
             "first",
-            "a search chose the settings on held-out images: train the best anew, and judge it on the test images",
+            "a search selected the settings on held-out images: train the best again and evaluate it on the test images",
         )
     }
 
@@ -114,11 +116,11 @@ def test_scores_of_trials_say_what_their_settings_were_chosen_on(store: Store) -
 def test_a_search_on_the_test_images_warns_in_every_place(store: Store) -> None:
     identity = submitted(store, objective=OBJECTIVE | {"on": "test"})
     trained(store, identity)
-    told = view(store, experiment(store, identity))
-    (warning,) = told["warnings"]
-    assert (warning["arm"], warning["message"]) == ("seal", told["search"]["note"])
-    assert "chose the settings on the test images" in warning["message"]
-    assert told["search"]["dataset"] == "digits-noisy"
+    shown = view(store, experiment(store, identity))
+    (warning,) = shown["warnings"]
+    assert (warning["arm"], warning["message"]) == ("seal", shown["search"]["note"])
+    assert "selected the settings on the test images" in warning["message"]
+    assert shown["search"]["dataset"] == "digits-noisy"
     notes = [row["details"]["notes"][-1] for row in result_rows(store, experiment(store, identity))]
     assert set(notes) == {warning["message"]}
 

@@ -1,3 +1,5 @@
+"""The view of an experiment: its state, its progress and its rows."""
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -5,16 +7,10 @@ from typing import Any
 import pytest
 
 from orchestrator import results
-from orchestrator.results.rows import _tested
 from orchestrator.states import ExperimentState, Reason
 from orchestrator.store import Store
-from orchestrator.store.records import Experiment
-from tests.orchestrator.builders import Clock, claimed, epoch_row, node, planned, small, submitted
-
-PLAN = planned(small())
-G0, N1, S1 = (node(PLAN, arm, generation).key for arm, generation in (("normal", 0), ("normal", 1), ("seal", 1)))
-N1_ACCURACY, S1_ACCURACY = (node(PLAN, arm, 1, "evaluation").key for arm in ("normal", "seal"))
-HASH = "0" * 64
+from tests.orchestrator.builders import Clock, claimed, epoch_row, submitted
+from tests.orchestrator.results.builders import G0, HASH, N1, N1_ACCURACY, S1, S1_ACCURACY, row, running
 
 
 @pytest.fixture
@@ -29,24 +25,12 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
     store.close()
 
 
-def row(store: Store, experiment: str) -> Experiment:
-    found = store.experiment(experiment)
-    assert found is not None
-    return found
-
-
 def view(store: Store, experiment: str, now: float | None = None) -> dict[str, Any]:
     return results.view(store, row(store, experiment), now)
 
 
-def running(store: Store) -> str:
-    experiment = submitted(store)
-    store.start_attempt(experiment, ExperimentState.RUNNING)
-    return experiment
-
-
 def train(store: Store, experiment: str, key: str, generation: int, began: float, epoch_s: float = 10.0) -> None:
-    """Three epochs and the commit."""
+    """Stores three epochs of a generation and commits it."""
     rows = [epoch_row(key, epoch, generation, at=began + (epoch + 1) * epoch_s) for epoch in range(3)]
     store.add_epochs(rows)
     assert store.finish_generation(claimed(store, key, experiment), "by", f"mlflow://{key[:4]}", HASH)
@@ -99,7 +83,7 @@ def test_the_view_of_a_queued_experiment(store: Store, clock: Clock) -> None:
     }
 
 
-def test_both_arms_stand_in_the_generation_that_they_share(store: Store) -> None:
+def test_both_arms_show_the_generation_that_they_share(store: Store) -> None:
     experiment = running(store)
     metrics = {"train/accuracy": 0.5, "test/accuracy": 0.25}
     store.add_epochs([epoch_row(G0, 0, metrics={}), epoch_row(G0, 1, metrics=metrics)])
@@ -110,7 +94,7 @@ def test_both_arms_stand_in_the_generation_that_they_share(store: Store) -> None
     assert shown["progress"]["epochs_done"] == 2
 
 
-def test_each_arm_stands_in_its_latest_generation(store: Store) -> None:
+def test_each_arm_shows_its_latest_generation(store: Store) -> None:
     experiment = running(store)
     train(store, experiment, G0, 0, began=0)
     store.add_epochs([epoch_row(S1, 0, 1, phase="forgetting", metrics={"train/accuracy": 0.125})])
@@ -132,7 +116,7 @@ def test_nodes_are_counted_once_by_kind_and_state(store: Store) -> None:
     assert nodes["evaluation"] == {"QUEUED": 1, "RUNNING": 0, "SUCCEEDED": 0, "FAILED": 0, "SKIPPED": 1}
 
 
-def test_what_was_done_before_counts_as_done_and_as_cached(store: Store) -> None:
+def test_work_done_before_counts_as_done_and_as_cached(store: Store) -> None:
     first = running(store)
     train(store, first, G0, 0, began=0)
     train(store, first, N1, 1, began=30)
@@ -145,7 +129,7 @@ def test_what_was_done_before_counts_as_done_and_as_cached(store: Store) -> None
 
 @pytest.mark.parametrize(("done", "left"), [(0, None), (1, None), (2, 70.0), (3, 60.0), (5, 40.0), (8, 10.0)])
 def test_at_a_steady_pace_the_time_left_is_exact(store: Store, done: int, left: float | None) -> None:
-    """Nine epochs of ten seconds each, one after the other, looked at when the last of them ended."""
+    """Nine epochs of ten seconds each in sequence; the view is taken at the end of the last of them."""
     experiment = running(store)
     order = [(key, epoch, generation) for key, generation in ((G0, 0), (N1, 1), (S1, 1)) for epoch in range(3)]
     ended = 100.0
@@ -155,7 +139,7 @@ def test_at_a_steady_pace_the_time_left_is_exact(store: Store, done: int, left: 
     assert view(store, experiment, now=ended)["progress"]["training_left_s"] == left
 
 
-def test_time_left_is_told_only_while_there_is_something_left(store: Store) -> None:
+def test_time_left_is_given_only_while_training_is_left(store: Store) -> None:
     experiment = running(store)
     train(store, experiment, G0, 0, began=0)
     assert view(store, experiment, now=30.0)["progress"]["training_left_s"] is not None
@@ -167,7 +151,7 @@ def test_time_left_is_told_only_while_there_is_something_left(store: Store) -> N
     assert view(store, whole, now=70.0)["progress"]["training_left_s"] is None
 
 
-def test_epochs_done_before_say_nothing_about_the_pace(store: Store) -> None:
+def test_epochs_done_before_are_not_part_of_the_pace(store: Store) -> None:
     first = running(store)
     train(store, first, G0, 0, began=0, epoch_s=1000.0)
     store.move(first, ExperimentState.CANCELLED)
@@ -179,7 +163,7 @@ def test_epochs_done_before_say_nothing_about_the_pace(store: Store) -> None:
     assert left <= 40.0
 
 
-def test_each_warning_says_where_it_came_from(store: Store) -> None:
+def test_each_warning_names_its_arm_seed_and_generation(store: Store) -> None:
     experiment = running(store)
     store.add_epochs([epoch_row(S1, 0, 1, warnings=["nothing was forgotten", "slow"]), epoch_row(N1, 0, 1)])
     assert view(store, experiment)["warnings"] == [
@@ -188,7 +172,7 @@ def test_each_warning_says_where_it_came_from(store: Store) -> None:
     ]
 
 
-def test_the_end_of_an_experiment_is_told_with_its_reason(store: Store, clock: Clock) -> None:
+def test_a_failed_experiment_has_a_reason_and_a_message(store: Store, clock: Clock) -> None:
     experiment = submitted(store)
     clock.at = 0.0
     store.start_attempt(experiment, ExperimentState.RUNNING)
@@ -214,88 +198,6 @@ def test_the_summary_is_short(store: Store, clock: Clock) -> None:
         "started_at": None,
         "finished_at": None,
     }
-
-
-def test_result_rows_are_tidy_and_a_shared_score_stands_in_each_row_that_shows_it(store: Store) -> None:
-    raw = small(evaluations=[{"evaluator": {"name": "accuracy"}, "on": ["every"]}])
-    plan = planned(raw)
-    experiment = submitted(store, raw)
-    about = {"evaluator": "accuracy", "version": 1, "settings": {}, "notes": ["a reduced run"]}
-    for arm, generation, value, said in (("normal", 0, 0.5, about), ("seal", 1, 0.75, None)):
-        key = node(plan, arm, generation, "evaluation").key
-        score = {"top1": {"value": value, "n": 896, "low": value - 0.25, "high": None}}
-        store.finish_evaluation(claimed(store, key, experiment), "by", "accuracy", "digits-noisy", score, {}, said)
-    common: dict[str, Any] = {
-        "seed": 0,
-        "evaluator": "accuracy",
-        "dataset": "digits-noisy",
-        "metric": "top1",
-        "high": None,
-        "n": 896,
-        "unit": "share",
-        "better": "higher",
-        "headline": True,
-    }
-    g0, g1 = (node(plan, arm, generation, "evaluation").key for arm, generation in (("normal", 0), ("seal", 1)))
-    common["made_by"] = "by"
-    assert list(results.result_rows(store, row(store, experiment))) == [
-        {"arm": "normal", "generation": 0, "value": 0.5, "low": 0.25, **common, "details": about, "node": g0},
-        {"arm": "seal", "generation": 0, "value": 0.5, "low": 0.25, **common, "details": about, "node": g0},
-        {"arm": "seal", "generation": 1, "value": 0.75, "low": 0.5, **common, "details": {}, "node": g1},
-    ]
-
-
-def test_the_last_and_the_best_epoch_of_each_committed_generation_are_kept_apart(store: Store) -> None:
-    """The second epoch was not measured; 672 of 896 are right in the best two, of which the first counts."""
-    experiment = running(store)
-
-    def measure(key: str, generation: int, *accuracies: float | None) -> None:
-        metrics: list[dict[str, float]] = [{} if each is None else {"test/accuracy": each} for each in accuracies]
-        store.add_epochs([epoch_row(key, epoch, generation, metrics=each) for epoch, each in enumerate(metrics)])
-
-    measure(G0, 0, 0.75, None, 0.75, 0.5)
-    measure(S1, 1, 0.25, None, 0.125)
-    store.finish_generation(claimed(store, G0, experiment), "by", "mlflow://a", HASH)
-    common = {"seed": 0, "generation": 0, "evaluator": "training", "dataset": "digits-noisy", "n": 896}
-    common |= {"unit": "share", "better": "higher"}
-    last = common | {
-        "metric": "test_accuracy/last",
-        "value": 0.5,
-        "details": {"epoch": 3, "notes": []},
-        "headline": True,
-    }
-    said = "best of 3 measured epochs on the test images"
-    best = common | {"metric": "test_accuracy/best", "value": 0.75, "details": {"epoch": 0, "notes": [said]}}
-    best |= {"headline": False}
-    rows = list(results.result_rows(store, row(store, experiment)))
-    bounds = [(each.pop("low"), each.pop("high")) for each in rows]
-    assert {(each.pop("node"), each.pop("made_by")) for each in rows} == {(G0, "by")}
-    assert rows == [{"arm": arm} | each for arm in ("normal", "seal") for each in (last, best)]
-    # Wilson's bounds for 448 and 672 of 896, from its formula
-    assert bounds == [pytest.approx((0.467330, 0.532670), abs=1e-6), pytest.approx((0.720620, 0.777245), abs=1e-6)] * 2
-
-    store.finish_generation(claimed(store, S1, experiment), "by", "mlflow://b", HASH)
-    rows = list(results.result_rows(store, row(store, experiment)))
-    found = {
-        (each["arm"], each["generation"], each["metric"]): (each["value"], each["details"]["epoch"]) for each in rows
-    }
-    assert found == {
-        ("normal", 0, "test_accuracy/last"): (0.5, 3),
-        ("normal", 0, "test_accuracy/best"): (0.75, 0),
-        ("seal", 0, "test_accuracy/last"): (0.5, 3),
-        ("seal", 0, "test_accuracy/best"): (0.75, 0),
-        ("seal", 1, "test_accuracy/last"): (0.125, 2),
-        ("seal", 1, "test_accuracy/best"): (0.25, 0),
-    }
-
-
-def test_data_that_is_not_on_this_machine_leaves_the_number_of_test_images_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RELEARN_DATA", str(tmp_path))
-    assert _tested({"name": "tiny-imagenet", "recipe": "probe-64"}) == ("tiny-imagenet.probe-64", None)
-    assert _tested({"name": "digits", "of_later_code": 1}) == ("digits", None)
-    assert _tested({"name": "digits-0-4"}) == ("digits-0-4", 449)
 
 
 def test_evaluations_are_counted_when_they_are_done(store: Store) -> None:
