@@ -1,4 +1,4 @@
-"""One mistake in a spec: where, what, and the nearest known name."""
+"""Mistakes in a spec."""
 
 import difflib
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ class Problem:
     suggestion: str | None = None
 
     def as_json(self) -> dict[str, str]:
+        """Returns the problem as it is in the API's answer, without an absent suggestion."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
@@ -27,5 +28,5 @@ class InvalidSpec(ValueError):  # noqa: N818  the outcome's name
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name that is most like `name`, if one is."""
+    """Returns the known name that is most similar to `name`, or None if none is similar."""
     return next(iter(difflib.get_close_matches(name, known, n=1)), None)

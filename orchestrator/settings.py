@@ -1,4 +1,4 @@
-"""Where this installation keeps things, from RELEARN_* environment variables; every process of one installation must agree."""
+"""The settings of an installation from RELEARN_* environment variables, which must be equal in all its processes."""
 
 import math
 import os
@@ -8,7 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """`home` holds everything by default; `storage` must be shared by all nodes of a cluster."""
+    """The addresses and limits of an installation.
+
+    `home` contains all of its files by default. `storage` must be shared by all nodes of a cluster.
+    """
 
     home: Path
     database_url: str
@@ -16,13 +19,13 @@ class Settings:
     ray_address: str
     storage: Path
     max_running: int
-    """Experiments that run at the same time; further ones wait in the order they came."""
+    """The number of experiments that run at the same time. Others wait in the order in which they were posted."""
     features_gib: float = 20
-    """Of layer outputs that evaluators leave in `storage` for each other; 0 keeps none."""
+    """The most GiB of layer outputs that evaluators cache in `storage`; 0 disables the cache."""
 
     @staticmethod
     def from_environment() -> "Settings":
-        """Raises ValueError for a value that makes no sense."""
+        """Returns the settings of this process. Raises ValueError for an invalid value."""
         home = Path(os.environ.get("RELEARN_HOME", ".relearn")).absolute()
         max_running = os.environ.get("RELEARN_MAX_RUNNING", "1")
         if not max_running.isdigit() or int(max_running) < 1:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 
 class ExperimentState(StrEnum):
-    """Where an experiment stands."""
+    """The state of an experiment."""
 
     QUEUED = "QUEUED"
     """It waits for its turn."""
@@ -17,17 +17,17 @@ class ExperimentState(StrEnum):
     RECOVERING = "RECOVERING"
     """An attempt ended without an outcome, and the next one was submitted."""
     CANCELLING = "CANCELLING"
-    """A cancel was asked for, and its attempt has not ended yet."""
+    """Its cancellation was requested, and its attempt has not ended yet."""
     SUCCEEDED = "SUCCEEDED"
-    """Everything that it asked for is done."""
+    """All work that it requests is done."""
     FAILED = "FAILED"
     """It ended with work that could not be done."""
     CANCELLED = "CANCELLED"
-    """It ended because somebody asked for that."""
+    """It ended because its cancellation was requested."""
 
 
 class NodeState(StrEnum):
-    """Where a node of the plan stands."""
+    """The state of a node of a plan."""
 
     QUEUED = "QUEUED"
     """It waits for an experiment to make it."""
@@ -38,20 +38,20 @@ class NodeState(StrEnum):
     FAILED = "FAILED"
     """It could not be made; its reason says why."""
     SKIPPED = "SKIPPED"
-    """It was not made, because what it needs failed or because a search gave it up."""
+    """It was not made, because what it needs failed or because a search stopped its trial."""
 
 
 class Reason(StrEnum):
     """Why an experiment or a node failed or was skipped."""
 
     USER_ERROR = "USER_ERROR"
-    """Training or evaluation raised an error, or what the spec names is not what it says."""
+    """Training or evaluation raised an error, or a file that the spec names has other content than it states."""
     DIVERGED = "DIVERGED"
-    """The loss of training was no finite number any more."""
+    """The training loss was not finite."""
     OOM = "OOM"
     """A worker ran out of memory."""
     NO_CAPACITY = "NO_CAPACITY"
-    """The cluster is too small for what the spec's resources ask for."""
+    """The cluster is too small for the resources that the spec requests."""
     WORKER_LOST = "WORKER_LOST"
     """A worker or driver died, and trying again did not help."""
     DEPENDENCY = "DEPENDENCY"
@@ -71,7 +71,7 @@ EXPERIMENT_MOVES: Mapping[ExperimentState, frozenset[ExperimentState]] = {
     ExperimentState.CANCELLING: frozenset({ExperimentState.CANCELLED}),  # a cancel wins over whatever else goes on
     **dict.fromkeys(TERMINAL, frozenset[ExperimentState]()),
 }
-"""By state of an experiment: the states that may follow. A later attempt may enter the state that an earlier one was in."""
+"""By state of an experiment, the states that may follow. A later attempt may enter the state of an earlier one."""
 
 NODE_MOVES: Mapping[NodeState, frozenset[NodeState]] = {
     NodeState.QUEUED: frozenset({NodeState.RUNNING, NodeState.SKIPPED}),

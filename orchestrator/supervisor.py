@@ -1,7 +1,8 @@
-"""Compares the database with Ray, at the start and every few seconds, and starts, retries or ends what differs.
+"""Compares the database with Ray every second, and starts, retries or ends the attempts of experiments.
 
-"Cannot reach it" is never "it failed": only Ray's own word that a job ended, or its not knowing a job whose attempt has
-stopped saying that it lives, ends an attempt. It also sets the final status of runs in the tracking server.
+An unreachable cluster never counts as a failure. An attempt ends only if Ray reports that its job has ended, or if Ray
+does not know the job and the attempt sends no more heartbeats. The supervisor also sets the final status of the runs in
+the tracking server.
 """
 
 import json
@@ -23,15 +24,17 @@ from orchestrator.tracking.publisher import Publisher
 log = logging.getLogger("relearn.supervisor")
 
 LEASE_S = 30.0
-"""An attempt that Ray does not know and that has been silent for so long is over."""
+"""An attempt that Ray does not know has ended if it sent no heartbeat for this many seconds."""
 MAX_ATTEMPTS = 5
+"""The number of attempts after which an experiment fails."""
 TICK_S = 1.0
+"""The seconds between two comparisons."""
 _SUBMITTED = (ExperimentState.STARTING, ExperimentState.RECOVERING)
-"""States of an attempt whose driver has not reported yet."""
+"""The states of an attempt whose driver has not reported yet."""
 
 
 class Executor(Protocol):
-    """Where attempts run (`ray_cluster.Cluster`)."""
+    """The cluster that runs the attempts (`orchestrator.cluster.jobs`)."""
 
     def submit(self, experiment: str, name: str, attempt: int) -> None: ...
     def state(self, experiment: str, attempt: int) -> JobState: ...
@@ -40,8 +43,11 @@ class Executor(Protocol):
 
 
 class Supervisor:
-    """One per installation. `tick()` compares once and `conclude()` publishes once; `start()` does both for ever, in threads
-    of their own, so that a tracking server that hangs delays no start, cancel or recovery."""
+    """The supervisor of an installation, which must have only one.
+
+    `tick()` compares once and `conclude()` publishes once. `start()` repeats both, each in its own thread, so that a
+    tracking server that hangs does not delay a start, a cancellation or a recovery.
+    """
 
     def __init__(
         self,
@@ -64,18 +70,20 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
+        """Whether the thread that compares is running."""
         return self._comparing.is_alive()
 
     def start(self) -> None:
+        """Starts both threads."""
         self._comparing.start()
         self._concluding.start()
 
     def wake(self) -> None:
-        """Makes the next comparison happen now."""
+        """Starts the next comparison at once."""
         self._compare_now.set()
 
     def end(self) -> None:
-        """Stops comparing; running experiments go on."""
+        """Stops the supervisor. Running experiments are not affected."""
         self._ending.set()
         self._compare_now.set()
         self._conclude_now.set()
@@ -83,20 +91,21 @@ class Supervisor:
             self._comparing.join()
 
     def tick(self) -> None:
-        """One comparison. Raises a member of UNREACHABLE where the cluster does not answer."""
+        """Compares the database with Ray once. Raises a member of UNREACHABLE if the cluster does not answer."""
         for experiment in self._store.experiments(LIVE):
-            self._tend(experiment)
+            self._compare(experiment)
         free = self._max_running - len(self._store.experiments(LIVE))
         for experiment in list(reversed(self._store.experiments([ExperimentState.QUEUED])))[: max(free, 0)]:
-            self._attempt(experiment, ExperimentState.STARTING)
+            self._begin_attempt(experiment, ExperimentState.STARTING)
 
     def conclude(self) -> None:
-        """Sets the final status of the runs of every experiment that has ended; what cannot be now is tried again."""
+        """Sets the final status of the runs of every experiment that has ended.
+
+        Experiments that cannot be published now are left for the next call.
+        """
         for experiment in self._store.unpublished():
-            from orchestrator.tracking.mlflow import (  # mlflow: two seconds that the API's start need not wait for
-                OUTAGE,
-                Tracker,
-            )
+            # importing mlflow takes two seconds, which would delay the start of the API
+            from orchestrator.tracking.mlflow import OUTAGE, Tracker
 
             try:
                 spec = ExperimentSpec.model_validate_json(json.dumps(experiment.spec))
@@ -112,20 +121,20 @@ class Supervisor:
             try:
                 work()
             except UNREACHABLE as error:
-                log.warning("will look again: %s", error)
-            except Exception:  # an unforeseen error must not end supervision for good
-                log.exception("will look again")
+                log.warning("the cluster does not answer, will try again: %s", error)
+            except Exception:  # an unexpected error must not end the thread
+                log.exception("an unexpected error, will try again")
             now.wait(TICK_S)
             now.clear()
 
-    def _tend(self, experiment: Experiment) -> None:
+    def _compare(self, experiment: Experiment) -> None:
         identity, attempt = experiment.id, experiment.attempt
         state = self._executor.state(identity, attempt)
         silent = self._now() - (experiment.alive_at or 0) > LEASE_S
         over = state == "ENDED" or (state == "UNKNOWN" and silent)
         current = self._store.experiment(identity)
         if current is None or current.state not in LIVE:
-            return  # its driver recorded the outcome while we asked
+            return  # its driver recorded the outcome while Ray was asked
         if current.state == ExperimentState.CANCELLING:
             if over or attempt == 0:
                 self._store.release(identity)
@@ -142,9 +151,10 @@ class Supervisor:
                 message = f"{attempt} attempts ended without an outcome; the last: {why}"
                 self._store.move(identity, ExperimentState.FAILED, reason=Reason.WORKER_LOST, message=message[:4000])
             else:
-                self._attempt(experiment, ExperimentState.RECOVERING)
+                self._begin_attempt(experiment, ExperimentState.RECOVERING)
 
-    def _attempt(self, experiment: Experiment, state: ExperimentState) -> None:
+    def _begin_attempt(self, experiment: Experiment, state: ExperimentState) -> None:
+        """Begins the next attempt of the experiment, which is then in `state`, and submits it."""
         attempt = self._store.start_attempt(experiment.id, state)
         if attempt is not None:
             self._executor.submit(experiment.id, experiment.name, attempt)

@@ -1,6 +1,6 @@
-"""Publishes what the database holds to the tracking server: a view that can be made again at any time.
+"""Publishes the contents of the database to the tracking server, which is a view that can be rebuilt at any time.
 
-One MLflow run per arm and seed shows the metrics of *all* its generations, also of those another arm trained.
+One MLflow run per arm and seed has the metrics of *all* its generations, including those that another arm trained.
 """
 
 import json
@@ -16,13 +16,13 @@ from orchestrator.states import ExperimentState
 from orchestrator.store import Store
 from orchestrator.store.records import EpochRow, Experiment, ResultRow
 
-if TYPE_CHECKING:  # importing mlflow takes two seconds, which nobody should wait for before training starts
+if TYPE_CHECKING:  # importing mlflow takes two seconds, which would delay the start of training
     from orchestrator.tracking.mlflow import Measurement, Tracker
 
 log = logging.getLogger("relearn.publish")
 
 REPORT_RUN = "report"
-"""The run that those of all arms and seeds hang below."""
+"""The name of the parent run of the runs of all arms and seeds."""
 PARENT_TAG = "mlflow.parentRunId"
 
 _STATUS = {
@@ -30,17 +30,20 @@ _STATUS = {
     ExperimentState.FAILED: "FAILED",
     ExperimentState.CANCELLED: "KILLED",
 }
-"""MLflow's word for how an experiment ended."""
+"""MLflow's status of a run, by the final state of the experiment."""
 
 
 class Publisher:
-    """Ships one experiment's rows. Every call may raise a member of `tracking.OUTAGE`; calling again carries on."""
+    """Sends the rows of one experiment.
+
+    Every call may raise a member of `tracking.mlflow.OUTAGE`; the next call then continues where it stopped.
+    """
 
     def __init__(self, store: Store, tracker: "Tracker", experiment: Experiment, spec: ExperimentSpec) -> None:
         self._store, self._tracker, self._experiment, self._spec = store, tracker, experiment, spec
 
     def run_id(self, arm: str, seed: int) -> str:
-        """The MLflow run of `arm` and `seed`, made on first use."""
+        """Returns the id of the MLflow run of `arm` and `seed`, which is created on first use."""
         identity = self._experiment.id
         if known := self._store.run(identity, arm, seed):
             return known.run_id
@@ -62,7 +65,7 @@ class Publisher:
         return run_id
 
     def ship(self) -> None:
-        """Sends everything that was measured and not sent yet."""
+        """Sends all measurements that were not sent before."""
         identity = self._experiment.id
         for arm in self._spec.arms:
             epochs = self._spec.train_of(arm).epochs
@@ -82,46 +85,51 @@ class Publisher:
                 self._store.shipped(identity, arm.name, seed, last_epoch, last_result)
 
     def conclude(self) -> None:
-        """Sends the rest and the report, says where each generation was trained and what the scores mean, and sets the runs'
-        final status."""
+        """Sends what is left, the report, the origin of each generation and the details of the scores.
+
+        It then sets the final status of the runs.
+        """
         self.ship()
         experiment = self._store.experiment(self._experiment.id)
         assert experiment is not None
         details = self._store.details_of(experiment.id)
         made: dict[tuple[str, int], dict[str, str]] = {}
-        judged: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        evaluated: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for use in self._store.uses_of(experiment.id):
             row = (use.arm, use.seed)
             if use.kind == "generation" and use.made_by:
                 made.setdefault(row, {})[f"relearn.g{use.generation:02}.trained_in"] = use.made_by
             if use.key in details:
-                judged.setdefault(row, []).append({"generation": use.generation, **details[use.key]})
+                evaluated.setdefault(row, []).append({"generation": use.generation, **details[use.key]})
         for run in self._store.runs_of(experiment.id):
             row = (run.arm, run.seed)
             tags = {"relearn.state": experiment.state.value, PARENT_TAG: self._parent[1]}
             self._tracker.tag(run.run_id, made.get(row, {}) | tags)
-            if row in judged:
-                self._tracker.text(run.run_id, "evaluations.json", json.dumps(judged[row], indent=1))
+            if row in evaluated:
+                self._tracker.text(run.run_id, "evaluations.json", json.dumps(evaluated[row], indent=1))
             self._tracker.finish(run.run_id, _STATUS[experiment.state])
         self._report(experiment)
         self._store.set_published(experiment.id)
 
     @cached_property
     def _parent(self) -> tuple[str, str]:
-        """The MLflow experiment and the run of its report, made on first use."""
+        """The ids of the MLflow experiment and of its parent run, which are created on first use."""
         identity = self._experiment.id
         tags = {"relearn.experiment": identity}
         where = self._tracker.experiment(f"{self._spec.name} ({identity})", tags)
         return where, self._tracker.start_run(where, REPORT_RUN, tags, {})
 
     def _report(self, experiment: Experiment) -> None:
-        """Stores spec and report at the parent run. A report that cannot be built is logged and told there, no more."""
+        """Stores the spec and the report in the parent run.
+
+        If the report cannot be built, the error is logged and set as a tag.
+        """
         _, parent = self._parent
         self._tracker.text(parent, "spec.json", json.dumps(experiment.spec, indent=2))
         tags = {"relearn.state": experiment.state.value}
         try:
             kept = _report_files(self._store, experiment)
-        except Exception as error:  # whatever it is, it must not keep the runs from being published
+        except Exception as error:  # no error of the report may prevent the runs from being published
             log.exception("%s: its report cannot be built", experiment.id)
             tags["relearn.report_error"] = f"{type(error).__name__}: {error}"[:5000]
         else:
@@ -132,7 +140,7 @@ class Publisher:
 
 
 def _report_files(store: Store, experiment: Experiment) -> dict[str, str]:
-    from orchestrator import report  # matplotlib and torch, which shipping metrics need not wait for
+    from orchestrator import report  # imports matplotlib and torch, which sending metrics does not need
     from orchestrator.report import formats
 
     return formats.files(report.build(store, [experiment]))
@@ -152,7 +160,7 @@ def _result_metrics(rows: Iterable[ResultRow]) -> "Iterator[Measurement]":
 
 
 def metric_name(row: ResultRow) -> str:
-    """`few-shot/digits-edges/5shot/acc`: evaluator, data set, score."""
+    """Returns evaluator, data set and metric as one name, such as `few-shot/digits-edges/5shot/acc`."""
     return f"{row.evaluator}/{row.dataset}/{row.metric}"
 
 
