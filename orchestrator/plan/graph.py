@@ -1,16 +1,19 @@
-"""The plan as a graph: nodes, where experiments show them, and the chains that are trained in one piece."""
+"""The plan as a graph: its nodes, the rows that show them, and the segments that are trained in one run."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["generation", "checkpoint", "evaluation"]
-"""A checkpoint is weights from elsewhere, brought in without training."""
+"""A node of kind `checkpoint` has weights that are imported without training."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One unit of work. `parent` is the generation it continues or judges; `title` names it to people, not to the key."""
+    """One unit of work.
+
+    `parent` is the key of the generation that it continues or evaluates. `title` is for people and not part of the key.
+    """
 
     key: str
     kind: Kind
@@ -22,14 +25,14 @@ class Node:
     evaluator: dict[str, Any] | None = None
     target: dict[str, Any] | None = None
     target_label: str = ""
-    """What tables call the target."""
+    """The name of the target in tables."""
     elsewhere: bool = False
-    """Whether the node is of an earlier experiment, so that this spec does not say how to make it."""
+    """Whether the node belongs to an earlier experiment, so that this spec does not describe how to make it."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """That an experiment shows node `key` in the row `arm`, `seed`, `generation`."""
+    """States that an experiment shows the node `key` in the row of `arm`, `seed` and `generation`."""
 
     key: str
     kind: Kind
@@ -40,42 +43,44 @@ class Use:
 
 @dataclass
 class Plan:
-    """`nodes` in an order where parents come first; `uses` say where each shows up."""
+    """All nodes by key, with parents before children, and the rows in which they are shown."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     uses: dict[Use, None] = field(default_factory=dict)
-    """In order, each once."""
+    """The rows in plan order, each once."""
 
     def counts(self, kind: Kind) -> dict[str, int]:
-        """How many nodes of `kind` the spec asks for and how many differ."""
+        """Returns how many nodes of `kind` the spec requests and how many of them differ."""
         return {
             "requested": sum(use.kind == kind for use in self.uses),
             "unique": sum(node.kind == kind for node in self.nodes.values()),
         }
 
     def add(self, node: Node, arm: str, seed: int) -> None:
+        """Adds a node, unless its key is known, and shows it in the row of `arm` and `seed`."""
         self.nodes.setdefault(node.key, node)
         self.uses[Use(node.key, node.kind, arm, seed, node.generation)] = None
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A maximal unbranched chain of one arm's generations still to train, served as one piece of a Ray Train run."""
+    """A maximal unbranched chain of one arm's generations to train, all in one training run."""
 
     nodes: tuple[Node, ...]
 
     @property
     def parent(self) -> str | None:
+        """The key of the generation that the segment continues, if there is one."""
         return self.nodes[0].parent
 
     @property
     def key(self) -> str:
-        """Of its last generation, which no other segment has."""
+        """The key of its last generation, which identifies the segment."""
         return self.nodes[-1].key
 
 
 def segments(plan: Plan, pending: Collection[str]) -> list[Segment]:
-    """The chains that the `pending` generations form, parents before children."""
+    """Returns the segments that the `pending` generations form, parents before children."""
     todo = {key: node for key, node in plan.nodes.items() if node.kind == "generation" and key in pending}
     children: dict[str | None, list[Node]] = {}
     for node in todo.values():

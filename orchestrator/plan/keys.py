@@ -1,7 +1,7 @@
-"""The plan: a DAG of content-keyed nodes, computed from the spec alone (architecture section 7).
+"""The content keys of a plan's nodes, computed from the spec alone (architecture section 7).
 
-A node's key digests everything that can change its result and nothing else, so equal work has equal keys: generation 0 of
-Normal, LLF and SEAL is one node, and an experiment that was posted before is already done.
+The key of a node is a digest of everything that can change its result and of nothing else, so equal work has equal
+keys. For example, generation 0 of Normal, LLF and SEAL is one node, and an experiment that was posted before is done.
 """
 
 import hashlib
@@ -19,66 +19,66 @@ from trainer import methods
 from trainer.core.plugins import Plugin
 
 GENERATION_VERSION = 2
-"""Raised by hand when training would give other bits for the same settings."""
+"""A part of every generation's key. It must be increased if training gives other bits for the same settings."""
 
 
 def plan(spec: ExperimentSpec) -> Plan:
-    """All nodes of `spec` (already resolved): for each arm and seed its generations, then what judges them."""
+    """Returns the plan of a resolved `spec`: for each seed and arm the generations and then their evaluations."""
     result = Plan()
-    keys: dict[str, _Keys] = {}
-    keys |= {arm.name: _Keys(spec, arm, keys) for arm in spec.arms}
+    planners: dict[str, _ArmPlanner] = {}
+    planners |= {arm.name: _ArmPlanner(spec, arm, planners) for arm in spec.arms}
     for seed in spec.seeds:
         for arm in spec.arms:
             if seed not in spec.seeds_of(arm):
                 continue
-            chain = keys[arm.name].chain(seed)
+            chain = planners[arm.name].chain(seed)
             for node in chain.values():
                 result.add(node, arm.name, seed)
             for evaluation in spec.evaluations:
-                for generation in spec.judged(evaluation, arm):
+                for generation in spec.evaluated_generations(evaluation, arm):
                     if generation not in chain:
-                        continue  # before its fork from an earlier experiment, which has that row
-                    for node in keys[arm.name].evaluations(evaluation.evaluator, chain[generation]):
+                        continue  # precedes the fork from an earlier experiment, which shows that row
+                    for node in planners[arm.name].evaluations(evaluation.evaluator, chain[generation]):
                         result.add(node, arm.name, seed)
     return result
 
 
 def digest(content: dict[str, Any]) -> str:
-    """sha256 of the canonical JSON of `content`."""
+    """Returns the SHA-256 of the canonical JSON of `content`, as 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-class _Keys:
-    """The nodes of one arm. What is the same for all its seeds and generations is written out once.
+class _ArmPlanner:
+    """Makes the nodes of one arm. It caches the settings that all its seeds and generations share.
 
-    `arms` are those of all arms by name: one that many others fork from makes its chains once.
+    `planners` has the planners of all arms by name, so that the chains of an arm with many forks are made only once.
     """
 
-    def __init__(self, spec: ExperimentSpec, arm: Arm, arms: "Mapping[str, _Keys]") -> None:
-        self._spec, self._arm, self._arms = spec, arm, arms
+    def __init__(self, spec: ExperimentSpec, arm: Arm, planners: "Mapping[str, _ArmPlanner]") -> None:
+        self._spec, self._arm, self._planners = spec, arm, planners
         self._train, self._data, self._model = spec.train_of(arm), spec.data_of(arm), spec.model_of(arm)
         self._chains: dict[int, dict[int, Node]] = {}
-        self._judged: dict[AnyEvaluator, list[_Judgement]] = {}
+        self._targets: dict[AnyEvaluator, list[_TargetEvaluation]] = {}
         self._methods: dict[int, tuple[dict[str, Any] | None, dict[str, Any]]] = {}
 
     def chain(self, seed: int) -> dict[int, Node]:
-        """The generations of the arm by index, parents first; weights that are there already are one."""
+        """Returns the generations of the arm by index, parents first. Existing weights are one generation."""
         pending = [self]
-        while pending:  # a loop, because arms may fork from arms hundreds deep
-            arm = pending[-1]
-            if arm._base is not None and seed not in arm._base._chains:
-                pending.append(arm._base)
+        while pending:  # a loop, because hundreds of arms may fork one from the other
+            planner = pending[-1]
+            if planner._base is not None and seed not in planner._base._chains:
+                pending.append(planner._base)
                 continue
-            if seed not in arm._chains:
-                arm._chains[seed] = arm._chain(seed)
+            if seed not in planner._chains:
+                planner._chains[seed] = planner._chain(seed)
             pending.pop()
         return self._chains[seed]
 
     @property
-    def _base(self) -> "_Keys | None":
-        """The arm of this experiment that it goes on from."""
+    def _base(self) -> "_ArmPlanner | None":
+        """The planner of the arm of this experiment from which the arm forks, if it does."""
         fork = self._arm.fork
-        return None if fork is None or fork.experiment is not None else self._arms[fork.arm]
+        return None if fork is None or fork.experiment is not None else self._planners[fork.arm]
 
     def _chain(self, seed: int) -> dict[int, Node]:
         arm = self._arm
@@ -105,20 +105,20 @@ class _Keys:
             )
         return chain
 
-    def evaluations(self, evaluator: AnyEvaluator, judged: Node) -> Iterator[Node]:
-        """What judges the node: one for each target."""
-        if evaluator not in self._judged:
-            self._judged[evaluator] = list(self._judgements(evaluator))
-        for each in self._judged[evaluator]:
-            key = digest(each.content | {"checkpoint": judged.key})
-            title = f"{judged.title}/{evaluator.name}/{each.label}"
+    def evaluations(self, evaluator: AnyEvaluator, evaluated: Node) -> Iterator[Node]:
+        """Yields the evaluations of the node `evaluated`, one for each target of the evaluator."""
+        if evaluator not in self._targets:
+            self._targets[evaluator] = list(self._target_evaluations(evaluator))
+        for each in self._targets[evaluator]:
+            key = digest(each.content | {"checkpoint": evaluated.key})
+            title = f"{evaluated.title}/{evaluator.name}/{each.label}"
             yield Node(
                 key,
                 "evaluation",
-                judged.key,
-                judged.generation,
-                judged.arm,
-                judged.seed,
+                evaluated.key,
+                evaluated.generation,
+                evaluated.arm,
+                evaluated.seed,
                 title,
                 each.evaluator,
                 each.target,
@@ -126,7 +126,7 @@ class _Keys:
             )
 
     def _shared(self, seed: int) -> dict[int, Node]:
-        """The generations before the arm's fork."""
+        """Returns the generations that the arm shares with the arm from which it forks."""
         fork = self._arm.fork
         if fork is None:
             return {}
@@ -147,7 +147,7 @@ class _Keys:
             return Node(source.keys[str(seed)], "generation", None, generation, arm, seed, title, elsewhere=True)
         content = source.model_dump(mode="json", exclude_defaults=True)
         if source.sha256 is not None:
-            content.pop("uri")  # the same file elsewhere is the same checkpoint
+            content.pop("uri")  # a file is the same checkpoint wherever it is stored
         shape = {"model": _named(self._model), "data": _named(self._data)}
         return Node(
             digest({"kind": "checkpoint"} | content | shape), "checkpoint", None, 0, arm, seed, f"{arm}/weights"
@@ -169,7 +169,7 @@ class _Keys:
         return settings
 
     def _method(self, generation: int) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """What the method adds to the key of `generation`: its settings, and the code of one that is not ours."""
+        """Returns what the method adds to the key of `generation`: its settings and the code of a package."""
         if generation not in self._methods:
             method = self._arm.method
             assert method is not None
@@ -177,7 +177,7 @@ class _Keys:
             self._methods[generation] = identity, {} if identity is None else _code(methods.PLUGINS.get(method.name))
         return self._methods[generation]
 
-    def _judgements(self, evaluator: AnyEvaluator) -> Iterator["_Judgement"]:
+    def _target_evaluations(self, evaluator: AnyEvaluator) -> Iterator["_TargetEvaluation"]:
         code = _code(evaluators.PLUGINS.get(evaluator.name))
         for run, target in evaluator.for_model(self._model).runs(self._data):
             own, named = _named(run), _named(target)
@@ -187,12 +187,12 @@ class _Keys:
                 "evaluator": {name: value for name, value in own.items() if name != "targets"},
                 "target": named,
             } | code
-            yield _Judgement(content, own, named, target.label)
+            yield _TargetEvaluation(content, own, named, target.label)
 
 
 @dataclass(frozen=True)
-class _Judgement:
-    """An evaluator on one target: what is in its key, and the settings and label as its node has them."""
+class _TargetEvaluation:
+    """An evaluator on one target: the content of its key, and the settings and label of its node."""
 
     content: dict[str, Any]
     evaluator: dict[str, Any]
@@ -201,10 +201,10 @@ class _Judgement:
 
 
 def _code(plugin: Plugin | None) -> dict[str, Any]:
-    """The code of an installed package, which nobody here raises a version of; nothing for what is ours."""
+    """Returns the digest of a package's code, which has no version number in the key; nothing for built-in code."""
     return {} if plugin is None or plugin.code_sha256 is None else {"code": plugin.code_sha256}
 
 
 def _named(part: Any) -> dict[str, Any]:
-    """The settings that are not at their default, and the name: a new field at its default leaves old keys alone."""
+    """Returns the name and the non-default settings, so that a new field does not change old keys."""
     return {**part.model_dump(mode="json", exclude_defaults=True), "name": part.name}

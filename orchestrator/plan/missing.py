@@ -1,12 +1,13 @@
-"""Which done generations are trained again, because their checkpoint was removed and something needs it."""
+"""The finished generations that must be trained again, because their checkpoint was removed and is needed."""
 
 from collections.abc import Collection, Mapping
 
 
 def trained_again(parents: Mapping[str, str | None], done: Collection[str], kept: Collection[str]) -> set[str]:
-    """The done generations whose checkpoint is not kept although a node that is to be made goes on from it or judges it.
+    """Returns the finished generations whose checkpoint was removed but is needed by an unfinished node.
 
-    `parents` has every node of a plan, parents first; what is not `done` is to be made, and so is what this returns.
+    `parents` maps every node of a plan to its parent, with parents before children. `done` has the finished nodes and
+    `kept` those whose checkpoint still exists. The returned generations count as unfinished themselves.
     """
     again: set[str] = set()
     for key, parent in reversed(list(parents.items())):

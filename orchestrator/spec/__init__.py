@@ -1,4 +1,4 @@
-"""What is asked: an experiment as a researcher posts it, its search and its tables."""
+"""The spec of an experiment as a researcher posts it, with its search and its tables."""
 
 from orchestrator.spec.base import SpecModel
 from orchestrator.spec.experiment import (

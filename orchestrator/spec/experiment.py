@@ -1,4 +1,7 @@
-"""What a researcher posts: data, model, recipe, arms, seeds and evaluations. `intake` reads it from raw JSON."""
+"""An experiment as a researcher posts it: data, model, recipe, arms, seeds and evaluations.
+
+`orchestrator.intake` reads it from raw JSON.
+"""
 
 from typing import Annotated, Literal
 
@@ -14,7 +17,9 @@ from trainer.methods import MethodSpec
 from trainer.spec import TrainSettings, TrainSpec
 
 MAX_ARMS = 1000
+"""The greatest number of arms of an experiment."""
 MAX_EVALUATIONS = 256
+"""The greatest number of entries in `evaluations`."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="lower-case letters, digits, . _ -")]
 Seed = Annotated[int, Field(ge=0, le=2**31)]
@@ -29,39 +34,39 @@ Keys = dict[Annotated[str, Field(pattern="^[0-9]{1,10}$")], Annotated[str, Field
 
 
 class Fork(SpecModel):
-    """The generation that an arm goes on from: one of another arm, which is trained once (or found) like any other."""
+    """The generation of another arm that an arm continues. It is trained only once for both arms."""
 
     arm: Name
     generation: int = Field(ge=0, le=1000, description="the last generation that the two arms share")
     experiment: str | None = Field(None, max_length=64, description="id of an earlier experiment; not given: this one")
     keys: Keys = Field(
-        {}, description="of the earlier experiment's generation by seed; filled in when the spec is posted"
+        {}, description="node keys of the earlier experiment's generation by seed; filled in when the spec is posted"
     )
 
 
 class Committed(SpecModel):
-    """A generation that an earlier experiment committed."""
+    """A generation that an earlier experiment has committed."""
 
     experiment: str = Field(max_length=64, description="id of the experiment")
     arm: Name
     generation: int | None = Field(None, ge=0, le=1000, description="by index from 0; not given: the arm's last")
-    keys: Keys = Field({}, description="of the generation by seed; filled in when the spec is posted")
+    keys: Keys = Field({}, description="node keys of the generation by seed; filled in when the spec is posted")
 
 
 class Weights(SpecModel):
-    """A file of weights: a state dict saved by torch, or the folder of a checkpoint of ours."""
+    """A file of weights: a state dict saved by torch, or the folder of a relearn checkpoint."""
 
     uri: str = Field(
-        min_length=1, max_length=1000, description="a path that every node sees, or what MLflow can download"
+        min_length=1, max_length=1000, description="a path that every node can read, or a URI that MLflow can download"
     )
     sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="of the file; filled in for a path when the spec is posted"
+        None, pattern="^[0-9a-f]{64}$", description="digest of the file; filled in for a path when the spec is posted"
     )
     strip_prefix: str = Field(
-        "", max_length=100, description="what the names of the weights begin with, such as module."
+        "", max_length=100, description="prefix that is removed from the names of the weights, such as module."
     )
     rename: Annotated[tuple[Annotated[str, Field(pattern="^[^=]*=[^=]*$")], ...], Field(max_length=100)] = Field(
-        (), description="OLD=NEW: a prefix of the names that are left, and what the model has in its place"
+        (), description="OLD=NEW: a prefix of the remaining names, and the prefix that the model has instead"
     )
 
 
@@ -78,33 +83,38 @@ Checkpoint = Annotated[
 
 
 class Arm(SpecModel):
-    """One named row of the comparison: a method with its settings, or weights that are there already.
+    """One named row of the comparison: a method with its settings, or existing weights.
 
-    `data`, `model` and `train` replace the experiment's for this arm; of `train`, what is not given stays.
+    `data` and `model` replace those of the experiment for this arm. `train` replaces only the fields that it gives.
     """
 
     name: Name
     method: MethodSpec | None = Field(None, description="how it is trained")
-    checkpoint: Checkpoint | None = Field(None, description="instead of a method: what is judged without training")
-    fork: Fork | None = Field(None, description="go on from a generation of another arm instead of from the start")
+    checkpoint: Checkpoint | None = Field(
+        None, description="instead of a method: weights that are evaluated without training"
+    )
+    fork: Fork | None = Field(
+        None,
+        description="the generation of another arm that this arm continues; not given: none",
+    )
     data: DataSpec | None = Field(None, description="instead of the experiment's")
     model: ModelSpec | None = Field(None, description="instead of the experiment's")
     train: TrainSettings | None = Field(None, description="instead of the experiment's, field by field")
 
 
 class Evaluation(SpecModel):
-    """An evaluator and the generations whose checkpoints it judges."""
+    """An evaluator and the generations whose checkpoints it evaluates."""
 
     evaluator: EvaluatorSpec
     on: Annotated[tuple[Moment, ...], Field(min_length=1, max_length=100)] = Field(
         ("last",), description="generations by index from 0, or first, last, every"
     )
     arms: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000)] | None = Field(
-        None, description="names of the arms that are judged; not given: all"
+        None, description="names of the arms that are evaluated; not given: all"
     )
 
     def generations(self, total: int) -> list[int]:
-        """The generation indices that `on` means in a run of `total` generations, in order, each once."""
+        """Returns the generations that `on` selects in a run of `total` generations, as sorted indices."""
         chosen: set[int] = set()
         for moment in self.on:
             match moment:
@@ -120,18 +130,20 @@ class Evaluation(SpecModel):
 
 
 class Resources(SpecModel):
-    """What a training worker or an evaluation may use. Changes no content key."""
+    """The resources of a training worker or an evaluation. They are not part of any content key."""
 
     cpus: int = Field(1, ge=1, le=1024, description="CPUs per training worker and per evaluation")
     gpus: float = Field(0, ge=0, le=64, description="GPUs per training worker and per evaluation")
     workers: int = Field(
         1, ge=1, le=1024, description="training workers per generation, each with its share of every batch"
     )
-    threads: int = Field(1, ge=1, le=1024, description="intra-op threads; another number gives other roundings")
+    threads: int = Field(1, ge=1, le=1024, description="intra-op threads; another number gives other rounding errors")
     checkpoint_every_s: float = Field(
         30, ge=0, le=86_400, description="seconds between checkpoints inside a generation"
     )
-    max_worker_failures: int = Field(3, ge=0, le=1000, description="how often a dead training worker is replaced")
+    max_worker_failures: int = Field(
+        3, ge=0, le=1000, description="how many times a training worker that died is replaced"
+    )
 
 
 class ExperimentSpec(SpecModel):
@@ -147,42 +159,42 @@ class ExperimentSpec(SpecModel):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100)] = (0,)
     evaluations: Annotated[tuple[Evaluation, ...], Field(max_length=MAX_EVALUATIONS)] = ()
     tables: Annotated[tuple[ReportTable, ...], Field(max_length=64)] = Field(
-        (), description="what the report prints; not given: one table of everything that was judged"
+        (), description="tables of the report; not given: one table of all evaluations"
     )
     resources: Resources = Resources()
     search: Search | None = Field(
-        None, description="tries other settings of one arm's method, and gives the worse ones up early"
+        None, description="tries other settings of one arm's method, and stops the worse ones early"
     )
 
     def arm(self, name: str) -> Arm:
-        """The arm called `name`."""
+        """Returns the arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)
 
     def data_of(self, arm: Arm) -> AnyData:
-        """What `arm` is trained on."""
+        """Returns the training data of `arm`."""
         return arm.data or self.data
 
     def model_of(self, arm: Arm) -> AnyModel:
-        """The network of `arm`."""
+        """Returns the network of `arm`."""
         return arm.model or self.model
 
     def train_of(self, arm: Arm) -> TrainSettings:
-        """The recipe of `arm`."""
+        """Returns the training settings of `arm`."""
         return arm.train or self.train
 
     def train_spec(self, arm: Arm, seed: int) -> TrainSpec:
-        """The training run of `arm`, which has a method, with `seed`."""
+        """Returns the training run of `arm`, which has a method, with `seed`."""
         assert arm.method is not None
         return TrainSpec(
             data=self.data_of(arm), model=self.model_of(arm), train=self.train_of(arm), method=arm.method, seed=seed
         )
 
     def seeds_of(self, arm: Arm) -> tuple[int, ...]:
-        """The seeds that `arm` has rows of: weights from a file have no seed and stand in the first one's."""
+        """Returns the seeds for which `arm` has rows. Weights from a file have only the row of the first seed."""
         return self.seeds[:1] if isinstance(arm.checkpoint, Weights) else self.seeds
 
-    def judged(self, evaluation: Evaluation, arm: Arm) -> list[int]:
-        """The generations of `arm` that `evaluation` judges; weights that are there already are one."""
+    def evaluated_generations(self, evaluation: Evaluation, arm: Arm) -> list[int]:
+        """Returns the generations of `arm` that `evaluation` evaluates. Existing weights have one."""
         if evaluation.arms is not None and arm.name not in evaluation.arms:
             return []
         if arm.checkpoint is not None:
@@ -191,7 +203,7 @@ class ExperimentSpec(SpecModel):
 
 
 def last_generation(spec: ExperimentSpec, arm: Arm) -> int:
-    """Index of the last generation of `arm`: 0 for weights from a file."""
+    """Returns the index of the last generation of `arm`, which is 0 for weights from a file."""
     match arm.checkpoint:
         case None:
             return spec.train_of(arm).generations - 1

@@ -1,7 +1,7 @@
-"""What a search asks: the settings of one arm's method that are tried, the objective, and when a trial is given up.
+"""A search over the settings of one arm's method: the settings that are tried, the objective and early stopping.
 
-When a spec is posted its trials are drawn and written out as ordinary arms (`intake.search`); which of them are trained on is
-decided while they run (`plan.halving`).
+When a spec is posted, its trials are drawn and added as ordinary arms (`orchestrator.intake.search`). While they run,
+successive halving decides which of them are trained further (`orchestrator.plan.halving`).
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from evaluators import EvaluatorSpec
 from orchestrator.spec.base import SpecModel
 
 MAX_TRIALS = 1000
+"""The greatest number of trials of a search."""
 
 Interval = Annotated[tuple[Annotated[float, Field(ge=-1e300, le=1e300)], ...], Field(min_length=2, max_length=2)]
 WholeInterval = Annotated[tuple[Annotated[int, Field(ge=-(2**53), le=2**53)], ...], Field(min_length=2, max_length=2)]
@@ -22,12 +23,16 @@ Values = Annotated[tuple[Value, ...], Field(min_length=1, max_length=1000)]
 
 
 class Distribution(SpecModel):
-    """Where the values of a setting are drawn from: exactly one of these."""
+    """The distribution of the values of a setting: exactly one of these fields."""
 
-    uniform: Interval | None = Field(None, description="[low, high]: every number between them alike")
-    log_uniform: Interval | None = Field(None, description="[low, high], both > 0: every order of magnitude alike")
-    int: WholeInterval | None = Field(None, description="[low, high]: every whole number alike, both ends too")
-    choice: Values | None = Field(None, description="every listed value alike")
+    uniform: Interval | None = Field(None, description="[low, high]: every number between them is equally likely")
+    log_uniform: Interval | None = Field(
+        None, description="[low, high], both > 0: every order of magnitude is equally likely"
+    )
+    int: WholeInterval | None = Field(
+        None, description="[low, high]: every whole number is equally likely, including both ends"
+    )
+    choice: Values | None = Field(None, description="every listed value is equally likely")
 
     @model_validator(mode="after")
     def _one_that_can_be_drawn(self) -> "Distribution":
@@ -43,13 +48,17 @@ class Distribution(SpecModel):
 
     @property
     def extremes(self) -> tuple[Value, ...]:
-        """Values of which all are possible if each drawn one is: the ends of an interval, or the whole list."""
+        """The ends of an interval or the whole list: if these values are valid, every drawn value is."""
         return self.choice or self.uniform or self.log_uniform or self.int or ()
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """`rungs` are generations, ascending; the last is where a trial is complete."""
+    """The rungs of successive halving.
+
+    `rungs` are generations in ascending order, and a trial is complete at the last one. One trial in `reduction` is
+    promoted from a rung, and in the end at least `keep`.
+    """
 
     rungs: tuple[int, ...]
     reduction: int
@@ -57,9 +66,10 @@ class Ladder:
 
 
 def ladder(generations: int, min_generations: int | None, reduction: int, keep: int) -> Ladder:
-    """Rungs at generation m, m r, m r^2, ... and the last one; nobody is stopped where `min_generations` is None.
+    """Returns rungs at the generations m, m r, m r^2, ... and the last one, for m `min_generations` and r `reduction`.
 
-    Generation 0 is no rung: it is ordinary training, the same for all.
+    If `min_generations` is None, the last generation is the only rung and no trial is stopped. Generation 0 is a
+    rung only if it is the last, because it is ordinary training and equal for all trials.
     """
     last = generations - 1
     rungs: list[int] = []
@@ -69,61 +79,65 @@ def ladder(generations: int, min_generations: int | None, reduction: int, keep: 
 
 
 class Objective(SpecModel):
-    """The score that says which trial is better: after every generation, the mean over the seeds."""
+    """The score that ranks the trials, as the mean over the seeds after every generation."""
 
     evaluator: EvaluatorSpec
     metric: str = Field(min_length=1, max_length=200, description="name of the score, such as top1 or 5shot/acc")
     mode: Literal["max", "min"] = "max"
     on: Literal["heldout", "test"] = Field(
         "heldout",
-        description="what is judged: training images held out of training, or, by this name alone, the test images",
+        description="images of the objective: training images that are held out of training, or the test images",
     )
 
 
 class EarlyStop(SpecModel):
-    """Successive halving by generations: rungs are at m, m r, m r^2, ..., and of each the best 1/r go on."""
+    """Successive halving by generations: rungs are at m, m r, m r^2, ..., and the best 1/r of a rung are promoted."""
 
     min_generations: int = Field(
         1, ge=1, le=1000, description="m: generations after the first before a trial may be stopped"
     )
-    reduction: int = Field(3, ge=2, le=1000, description="r: one trial in so many goes on from a rung")
+    reduction: int = Field(3, ge=2, le=1000, description="r: one trial in r is promoted from a rung")
 
 
 class Search(SpecModel):
-    """A search over settings of the method of `arm`, which is the pattern of the trials and no arm itself."""
+    """A search over settings of the method of `arm`, which is the template of the trials and is not trained itself."""
 
-    arm: str = Field(
-        description="name of the arm whose method is tuned; in its place come its trials, NAME-t00 and so on"
-    )
+    arm: str = Field(description="name of the arm whose method is tuned; its trials, NAME-t00 and so on, replace it")
     space: Annotated[dict[str, Distribution], Field(min_length=1, max_length=50)] = Field(
-        description="by field of the method: where its values are drawn from"
+        description="by field of the method: the distribution of its values"
     )
     trials: int = Field(ge=1, le=MAX_TRIALS, description="how many settings are drawn")
     seed: int = Field(
-        0, ge=0, le=2**31, description="draws the settings; more trials with the same seed begin with the same ones"
+        0,
+        ge=0,
+        le=2**31,
+        description="seed of the drawn settings; a search with more trials and the same seed draws the same first ones",
     )
     objective: Objective
     holdout: float = Field(
         0.2,
         ge=0,
         lt=1,
-        description="share of each class's training images that trials do not train on but are judged on",
+        description="share of each class's training images that trials do not train on and on which they are evaluated",
     )
     early_stop: EarlyStop | None = Field(EarlyStop(), description="null: every trial is trained to its last generation")
     keep: int = Field(
-        3, ge=1, le=MAX_TRIALS, description="how many of the best are trained to the end and judged by `evaluations`"
+        3,
+        ge=1,
+        le=MAX_TRIALS,
+        description="how many of the best trials are trained to the end and evaluated by `evaluations`",
     )
     arms: Annotated[tuple[str, ...], Field(max_length=MAX_TRIALS)] = Field(
         (), description="names of the trials; filled in when the spec is posted, which then lists them among its arms"
     )
 
     def ladder(self, generations: int) -> Ladder:
-        """The rungs in a run of so many generations."""
+        """Returns the rungs of a run of `generations` generations."""
         if self.early_stop is None:
             return ladder(generations, None, 2, self.keep)
         return ladder(generations, self.early_stop.min_generations, self.early_stop.reduction, self.keep)
 
     @property
     def sign(self) -> float:
-        """What makes a score one of which more is better."""
+        """The factor, 1 or -1, after which a greater score is better."""
         return 1.0 if self.objective.mode == "max" else -1.0
