@@ -162,7 +162,16 @@ def _entries(
         )
     broken = [each for each in plugins.values() if each.kind is None]
     return found + [
-        Entry(each.name, "", None, each.package, each.version, own=False, checked=False, problem=each.problem)
+        Entry(
+            each.name,
+            "",
+            None,
+            each.package,
+            each.version,
+            own=False,
+            checked=False,
+            problem=each.problem,
+        )
         for each in broken
     ]
 

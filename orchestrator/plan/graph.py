@@ -59,7 +59,15 @@ class Plan:
     def add(self, node: Node, arm: str, seed: int) -> None:
         """Adds a node, unless its key is known, and shows it in the row of `arm` and `seed`."""
         self.nodes.setdefault(node.key, node)
-        self.uses[Use(node.key, node.kind, arm, seed, node.generation)] = None
+        self.uses[
+            Use(
+                node.key,
+                node.kind,
+                arm,
+                seed,
+                node.generation,
+            )
+        ] = None
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,14 @@ class _ArmPlanner:
             return {generation: node for generation, node in chain.items() if generation <= fork.generation}
         title = f"{fork.experiment}/{fork.arm}/seed{seed}/g{fork.generation}"
         node = Node(
-            fork.keys[str(seed)], "generation", None, fork.generation, self._arm.name, seed, title, elsewhere=True
+            fork.keys[str(seed)],
+            "generation",
+            None,
+            fork.generation,
+            self._arm.name,
+            seed,
+            title,
+            elsewhere=True,
         )
         return {fork.generation: node}
 
@@ -144,13 +151,28 @@ class _ArmPlanner:
         if isinstance(source, Committed):
             generation = last_generation(self._spec, self._arm)
             title = f"{source.experiment}/{source.arm}/seed{seed}/g{generation}"
-            return Node(source.keys[str(seed)], "generation", None, generation, arm, seed, title, elsewhere=True)
+            return Node(
+                source.keys[str(seed)],
+                "generation",
+                None,
+                generation,
+                arm,
+                seed,
+                title,
+                elsewhere=True,
+            )
         content = source.model_dump(mode="json", exclude_defaults=True)
         if source.sha256 is not None:
             content.pop("uri")  # a file is the same checkpoint wherever it is stored
         shape = {"model": _named(self._model), "data": _named(self._data)}
         return Node(
-            digest({"kind": "checkpoint"} | content | shape), "checkpoint", None, 0, arm, seed, f"{arm}/weights"
+            digest({"kind": "checkpoint"} | content | shape),
+            "checkpoint",
+            None,
+            0,
+            arm,
+            seed,
+            f"{arm}/weights",
         )
 
     @cached_property

@@ -129,11 +129,24 @@ def _named(capsule: Capsule, by_key: bool) -> Iterator[tuple[tuple[str, int], Do
 
 def _scores(there: Done, here: Done | None) -> Iterator[Compared]:
     if there.weights_sha256 is not None and (here is None or here.weights_sha256 is None):
-        yield Compared(there.title, "weights", None, None, MISSING, None)
+        yield Compared(
+            there.title,
+            "weights",
+            None,
+            None,
+            MISSING,
+            None,
+        )
     same_weights = here is not None and there.judged_sha256 == here.judged_sha256
     for metric, theirs in there.results.items():
         ours = None if here is None else here.results.get(metric)
-        yield Compared(there.title, metric, theirs, ours, *_rule(theirs, ours, same_weights))
+        yield Compared(
+            there.title,
+            metric,
+            theirs,
+            ours,
+            *_rule(theirs, ours, same_weights),
+        )
 
 
 def _rule(there: Measured, here: Measured | None, same_weights: bool) -> tuple[str, float | None]:

@@ -186,7 +186,11 @@ class ExperimentSpec(SpecModel):
         """Returns the training run of `arm`, which has a method, with `seed`."""
         assert arm.method is not None
         return TrainSpec(
-            data=self.data_of(arm), model=self.model_of(arm), train=self.train_of(arm), method=arm.method, seed=seed
+            data=self.data_of(arm),
+            model=self.model_of(arm),
+            train=self.train_of(arm),
+            method=arm.method,
+            seed=seed,
         )
 
     def seeds_of(self, arm: Arm) -> tuple[int, ...]:

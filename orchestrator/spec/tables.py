@@ -10,7 +10,7 @@ from orchestrator.spec.base import SpecModel
 Label = Annotated[str, Field(min_length=1, max_length=120)]
 Note = Annotated[str, Field(min_length=1, max_length=1000)]
 Published = float | tuple[float, float] | None
-"""A published value, or the value and half the width of its interval, in the table's unit; None if nothing was published."""
+"""A published value, or a value and half the width of its interval, in the table's unit; None if there is none."""
 
 
 class Axis(SpecModel):

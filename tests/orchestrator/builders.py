@@ -1,4 +1,4 @@
-"""Objects for tests: a small spec, a clock that stands, an executor that runs nothing, and experiments that are done."""
+"""Objects for tests: a small spec, a clock that stands still, an executor without jobs, and finished experiments."""
 
 import copy
 import hashlib
@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {
     "arms": [{"name": "normal", "method": {"name": "normal"}}, {"name": "seal", "method": {"name": "seal"}}],
     "evaluations": [{"evaluator": {"name": "accuracy"}, "on": ["last"]}],
 }
-"""Generation 0 is common; generation 1 and its accuracy are there once per arm."""
+"""Both arms share generation 0; generation 1 and its accuracy exist once per arm."""
 
 
 def small(**changes: Any) -> dict[str, Any]:
@@ -37,13 +37,13 @@ def resolved(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def submitted(store: Store, raw: dict[str, Any] | None = None) -> str:
-    """The id of a new experiment."""
+    """Returns the id of a new experiment."""
     raw = small() if raw is None else raw
     return store.submit(raw["name"], resolved(raw), planned(raw))[0]
 
 
 def node(plan: Plan, arm: str, generation: int, kind: str = "generation", seed: int = 0) -> Node:
-    """The node that stands in the row of `arm` and `seed`."""
+    """Returns the node of a generation in the row of `arm` and `seed`."""
     (found,) = (
         use.key for use in plan.uses if (use.arm, use.seed, use.generation, use.kind) == (arm, seed, generation, kind)
     )
@@ -71,7 +71,7 @@ def claimed(store: Store, key: str, experiment: str) -> Claim:
 
 @dataclass
 class Clock:
-    """Time that passes only when a test says so."""
+    """Time that passes only if a test changes `at`, in seconds since the epoch."""
 
     at: float = 1_000_000.0
 
@@ -81,7 +81,7 @@ class Clock:
 
 @dataclass
 class Jobs:
-    """An executor that runs nothing: jobs live until a test ends them, and it can be out of reach or forget everything."""
+    """An executor that runs nothing: a job lives until a test ends it. It can be unreachable or forget all jobs."""
 
     states: dict[tuple[str, int], JobState] = field(default_factory=dict)
     submitted: list[tuple[str, int]] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Jobs:
         return "FAILED: the driver was killed"
 
     def stop(self, experiment: str, attempt: int) -> None:
-        """As with Ray, the job is asked only; it ends when it ends."""
+        """Only requests the end of the job, as Ray does."""
         self._answer()
         self.stopped.append((experiment, attempt))
 
@@ -116,7 +116,7 @@ class Jobs:
         self.states[experiment, attempt] = "ENDED"
 
     def forget(self) -> None:
-        """What a restarted head does."""
+        """Forgets all jobs, as a restarted head does."""
         self.states.clear()
 
     def _answer(self) -> None:
@@ -130,7 +130,7 @@ DETAILS |= {"target": "digits-noisy#aa", "digests": {"5shot": "ee"}, "notes": []
 
 
 def finished(store: Store, raw: dict[str, Any] | None = None, **changed: float) -> str:
-    """A new experiment that did what was not done, and ended."""
+    """Returns the id of a new experiment that made all nodes that did not exist, and succeeded."""
     raw = raw or small()
     experiment = submitted(store, raw)
     store.start_attempt(experiment, ExperimentState.RUNNING)
@@ -139,7 +139,10 @@ def finished(store: Store, raw: dict[str, Any] | None = None, **changed: float) 
 
 
 def do(store: Store, experiment: str, raw: dict[str, Any], **changed: float) -> None:
-    """Does what is left: weights are named after their node, top1 is 0.75 or, by arm, as `changed` says."""
+    """Makes the remaining nodes and ends the experiment.
+
+    The digest of weights is that of their node's title. top1 is 0.75, or the value in `changed` for the arm.
+    """
     for each in planned(raw).nodes.values():
         if (claim := store.claim(each.key, experiment)) is None:
             continue
@@ -152,5 +155,5 @@ def do(store: Store, experiment: str, raw: dict[str, Any], **changed: float) -> 
             top1 = changed.get(each.arm, 0.75)
             scores = {"top1": {"value": top1, "low": top1 - 0.02, "high": top1 + 0.02, "n": 896}}
             store.finish_evaluation(claim, by, "accuracy", "digits-noisy", scores, {}, DETAILS)
-    store.set_published(experiment)  # so that nobody asks the tracking server
+    store.set_published(experiment)  # so that the supervisor does not contact the tracking server
     assert store.move(experiment, ExperimentState.SUCCEEDED)

@@ -16,7 +16,7 @@ from trainer.methods import METHODS
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_our_own_methods_are_listed_with_their_schema_and_need_no_check(tmp_path: Path) -> None:
+def test_own_methods_are_listed_with_their_schema_and_need_no_check(tmp_path: Path) -> None:
     entries = {entry.name: entry for entry in catalogue.known_methods(tmp_path)}
     assert list(entries) == list(METHODS)
     assert all(entry.own and entry.checked and entry.problem is None for entry in entries.values())
@@ -44,7 +44,7 @@ def test_models_that_share_a_schema_are_listed_one_by_one() -> None:
     assert [entry.name for entry in catalogue.known_evaluators()][:2] == ["accuracy", "linear-probe"]
 
 
-def test_a_method_of_ours_can_be_checked_and_leaves_no_pass(tmp_path: Path) -> None:
+def test_an_own_method_can_be_checked_and_leaves_no_pass(tmp_path: Path) -> None:
     findings = catalogue.check_method(tmp_path, "llf", NOW)
     assert len(findings) == 9
     assert all(finding.passed for finding in findings)
@@ -52,7 +52,7 @@ def test_a_method_of_ours_can_be_checked_and_leaves_no_pass(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["sael", "os:system", "trainer.methods.seal", ""])
-def test_only_what_is_installed_can_be_checked(tmp_path: Path, name: str) -> None:
+def test_only_installed_methods_can_be_checked(tmp_path: Path, name: str) -> None:
     with pytest.raises(
         catalogue.UnknownMethod, match=r"no installed package offers a method .*; known are normal, llf, seal"
     ):
@@ -82,7 +82,7 @@ def test_a_refused_method_is_one_problem_among_the_others() -> None:
     ]
 
 
-def test_the_reason_is_the_message_and_what_was_accepted_is_read_without_it() -> None:
+def test_the_reason_of_a_refused_method_is_the_message() -> None:
     with pytest.raises(InvalidSpec, match="/arms/1/method/name: it never passed"):
         check(small(), {"seal": "it never passed"})
     assert check(small()) == check(small(), {"llf": "it never passed"})
@@ -91,7 +91,7 @@ def test_the_reason_is_the_message_and_what_was_accepted_is_read_without_it() ->
 @pytest.mark.parametrize(
     "arms", [None, 3, "seal", {"method": {"name": "seal"}}, [3], [{"method": 3}], [{"method": {"name": [1]}}]]
 )
-def test_arms_that_are_no_arms_stay_a_problem_of_their_own(arms: object) -> None:
+def test_malformed_arms_have_other_problems(arms: object) -> None:
     assert "UNCHECKED_METHOD" not in [code for _, code in problems(small(arms=arms), {"seal": "it never passed"})]
 
 
@@ -132,7 +132,7 @@ def halve():
 """
 
 
-def said(site: Path, home: Path, expression: str) -> Any:
+def answer_of(site: Path, home: Path, expression: str) -> Any:
     return answer(site, f"{SCRIPT}\nprint(json.dumps([{expression}]))", str(home))
 
 
@@ -145,7 +145,7 @@ def test_a_packages_method_is_refused_until_it_has_passed_and_again_when_its_cod
     never = f"'halving' of the package half-life has not passed its check on this installation: {remedy}"
     unloaded = "broken:Own cannot be loaded: ZeroDivisionError: division by zero"
 
-    listed, refused, unknown, findings, accepted, entry, broken = said(
+    listed, refused, unknown, findings, accepted, entry, broken = answer_of(
         site,
         home,
         "entries(catalogue.known_methods(home)), problems(arms('normal', 'halving')), problems(arms('own')), halve(), "
@@ -174,7 +174,7 @@ def test_a_packages_method_is_refused_until_it_has_passed_and_again_when_its_cod
     }
 
     source.write_text("import torch\n" + METHOD.replace(".mul_(self.factor)", ".add_(0.1 * torch.randn(()))"))
-    again, findings, after = said(site, home, "problems(arms('halving')), halve(), problems(arms('halving'))")
+    again, findings, after = answer_of(site, home, "problems(arms('halving')), halve(), problems(arms('halving'))")
     changed = f"the code of 'halving' has changed since it passed its check on 2026-01-02T03:04:05+00:00: {remedy}"
     assert [each["message"] for each in again] == [changed]
     assert {name for name, passed in findings if not passed} == {"deterministic", "resumes", "isolated"}
@@ -182,12 +182,13 @@ def test_a_packages_method_is_refused_until_it_has_passed_and_again_when_its_cod
     assert json.loads((home / catalogue.FILE).read_text()) == {}
 
 
-def test_a_process_that_has_loaded_other_code_than_is_there_now_refuses(tmp_path: Path) -> None:
+def test_a_method_is_refused_if_its_code_changed_after_it_was_loaded(tmp_path: Path) -> None:
     source = offer(tmp_path, "half-life", METHOD, "halving = half_life:Halving")
-    first, (_, second) = said(
+    first, (_, second) = answer_of(
         tmp_path,
         tmp_path / "home",
-        f"catalogue.unchecked(home)['halving'], [Path({str(source)!r}).write_text(''), catalogue.unchecked(home)['halving']]",
+        "catalogue.unchecked(home)['halving'], "
+        f"[Path({str(source)!r}).write_text(''), catalogue.unchecked(home)['halving']]",
     )
     assert first.startswith("'halving' of the package half-life has not passed")
     assert second == (
@@ -197,26 +198,26 @@ def test_a_process_that_has_loaded_other_code_than_is_there_now_refuses(tmp_path
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"halving": {}}', '{"halving": "passed"}', "\xff"])
-def test_a_record_that_is_not_ours_is_no_pass(tmp_path: Path, content: str) -> None:
+def test_a_malformed_record_has_no_pass(tmp_path: Path, content: str) -> None:
     (tmp_path / catalogue.FILE).write_text(content, encoding="latin-1")
     assert catalogue.unchecked(tmp_path) == {}
     assert catalogue._read(tmp_path) == {}
 
 
-def test_a_packages_code_is_part_of_the_keys_of_what_it_makes_and_of_nothing_else(tmp_path: Path) -> None:
+def test_a_packages_code_is_part_of_the_keys_of_its_own_nodes_only(tmp_path: Path) -> None:
     method = offer(tmp_path, "half-life", METHOD, "halving = half_life:Halving")
-    judge = offer(tmp_path, "norms", EVALUATOR, "norm = norms:Norm", group="relearn.evaluators")
+    evaluator = offer(tmp_path, "norms", EVALUATOR, "norm = norms:Norm", group="relearn.evaluators")
     expression = "keys('halving', 'norm'), keys('llf', 'accuracy')"
-    (first, *later, judged), ours = said(tmp_path, tmp_path, expression)
+    (first, *later, evaluation), ours = answer_of(tmp_path, tmp_path, expression)
     assert first == ours[0]
     plain = small(arms=[{"name": "a", "method": {"name": "llf"}}], evaluations=[{"evaluator": {"name": "accuracy"}}])
     assert ours == list(plan(check(plain)).nodes)
 
-    judge.write_text(EVALUATOR + "\n")
-    (same, *also_same, judged_anew), _ = said(tmp_path, tmp_path, expression)
+    evaluator.write_text(EVALUATOR + "\n")
+    (same, *also_same, evaluation_again), _ = answer_of(tmp_path, tmp_path, expression)
     assert [same, *also_same] == [first, *later]
-    assert judged_anew != judged
+    assert evaluation_again != evaluation
     method.write_text(METHOD + "\n")
-    (same, changed, _), ours_still = said(tmp_path, tmp_path, expression)
+    (same, changed, _), ours_still = answer_of(tmp_path, tmp_path, expression)
     assert (same, ours_still) == (first, ours)
     assert changed not in later

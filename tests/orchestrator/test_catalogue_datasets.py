@@ -1,4 +1,4 @@
-"""Prepared data in experiments: refused where it is missing, fixed by its digest where it is there, listed in the catalogue."""
+"""Prepared data in experiments: it is refused if it is missing, fixed by its digest, and listed in the catalogue."""
 
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def test_a_broken_cache_is_listed_with_its_problem(tmp_path: Path, root: Path) -
     assert "E_CACHE" in item["prepared"][0]["problem"]
 
 
-def test_the_same_data_under_two_names_is_one_target_too_many(tmp_path: Path, root: Path) -> None:
+def test_the_same_data_under_two_names_is_a_duplicate_target(tmp_path: Path, root: Path) -> None:
     ready("eurosat", "cdfsl-224", tmp_path, root)
     targets = ["eurosat", "eurosat@cdfsl-224"]
     (problem,) = problems(

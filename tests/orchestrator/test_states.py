@@ -1,4 +1,4 @@
-"""Every pair of states is tried through the store, and what happens is held against the mappings."""
+"""Every pair of states is tried through the store and compared with the mappings."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def experiment_in(store: Store, state: ExperimentState) -> str:
-    """The id of an experiment that came to `state` the usual way."""
+    """Returns the id of an experiment that reached `state` in the usual way."""
     experiment = submitted(store)
     if state == ExperimentState.QUEUED:
         return experiment

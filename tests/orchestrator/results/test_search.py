@@ -108,7 +108,8 @@ def test_scores_of_trials_note_the_data_of_the_selection(store: Store) -> None:
     assert {tuple(row["details"]["notes"]) for row in rows} == {
         (
             "first",
-            "a search selected the settings on held-out images: train the best again and evaluate it on the test images",
+            "a search selected the settings on held-out images: train the best again "
+            "and evaluate it on the test images",
         )
     }
 

@@ -28,4 +28,10 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
 
 @pytest.fixture
 def supervisor(store: Store, jobs: Jobs, clock: Clock) -> Supervisor:
-    return Supervisor(store, jobs, NO_SERVER, max_running=1, now=clock)
+    return Supervisor(
+        store,
+        jobs,
+        NO_SERVER,
+        max_running=1,
+        now=clock,
+    )

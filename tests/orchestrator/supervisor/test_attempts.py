@@ -159,7 +159,13 @@ def test_an_outcome_that_the_driver_records_while_ray_is_asked_is_kept(
             return super().state(experiment, attempt)
 
     jobs = Racing()
-    supervisor = Supervisor(store, jobs, NO_SERVER, max_running=1, now=clock)
+    supervisor = Supervisor(
+        store,
+        jobs,
+        NO_SERVER,
+        max_running=1,
+        now=clock,
+    )
     experiment = started(store, supervisor)
     supervisor.tick()
     assert where(store, experiment) == (outcome, 1)

@@ -24,7 +24,13 @@ def test_a_queued_experiment_is_started_once(store: Store, supervisor: Superviso
 
 
 def test_experiments_start_in_the_order_in_which_they_were_posted(store: Store, jobs: Jobs, clock: Clock) -> None:
-    supervisor = Supervisor(store, jobs, NO_SERVER, max_running=2, now=clock)
+    supervisor = Supervisor(
+        store,
+        jobs,
+        NO_SERVER,
+        max_running=2,
+        now=clock,
+    )
     ids = []
     for _ in range(4):
         ids.append(submitted(store))

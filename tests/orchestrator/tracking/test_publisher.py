@@ -19,7 +19,7 @@ PLAN = planned(small())
 
 @dataclass
 class Recorder:
-    """A tracking server that keeps what it is told."""
+    """A tracking server that records its calls."""
 
     texts: dict[tuple[str, str], str] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def test_a_run_ends_with_what_its_scores_mean(store: Store) -> None:
+def test_a_run_ends_with_the_details_of_its_scores(store: Store) -> None:
     experiment, recorder = submitted(store), Recorder()
     score, about = (
         {"top1": {"value": 0.5, "n": 896, "low": None, "high": None}},
@@ -78,8 +78,8 @@ def test_a_run_ends_with_what_its_scores_mean(store: Store) -> None:
     ]
 
 
-def test_the_report_is_kept_once_at_the_run_above_those_of_the_arms(store: Store, tmp_path: Path) -> None:
-    """On MLflow itself: concluding again finds the same runs and overwrites the same files."""
+def test_the_report_is_stored_once_in_the_parent_run(store: Store, tmp_path: Path) -> None:
+    """With MLflow itself, concluding again finds the same runs and overwrites the same files."""
     from mlflow import MlflowClient
 
     from orchestrator.tracking.mlflow import Tracker
@@ -91,7 +91,7 @@ def test_the_report_is_kept_once_at_the_run_above_those_of_the_arms(store: Store
     assert row is not None
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as here:
-        here.chdir(tmp_path)  # where artifacts go by default
+        here.chdir(tmp_path)  # the default location of artifacts
         for _ in range(2):
             Publisher(store, Tracker(uri), row, ExperimentSpec.model_validate_json(json.dumps(row.spec))).conclude()
         client = MlflowClient(uri)
@@ -109,8 +109,8 @@ def test_the_report_is_kept_once_at_the_run_above_those_of_the_arms(store: Store
         assert "FAILED (DIVERGED): the rest diverged" in page
 
 
-def test_a_report_that_cannot_be_built_keeps_nothing_from_being_published(store: Store) -> None:
-    """A table that no code of ours would have accepted."""
+def test_a_report_that_cannot_be_built_does_not_prevent_the_publication(store: Store) -> None:
+    """The spec has a table that no version of relearn accepts."""
     document = small(seeds=[0], tables=[{"name": "of other code"}])
     experiment, _ = store.submit("small", document, PLAN)
     store.move(experiment, ExperimentState.SUCCEEDED)
