@@ -1,4 +1,4 @@
-"""The states of experiments and nodes, which of them may follow which, and the reasons why something failed."""
+"""The states of experiments and nodes, the transitions between them, and the reasons of failures."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -68,10 +68,10 @@ _GOING_ON = LIVE - {ExperimentState.CANCELLING}
 EXPERIMENT_MOVES: Mapping[ExperimentState, frozenset[ExperimentState]] = {
     ExperimentState.QUEUED: _GOING_ON | TERMINAL,
     **dict.fromkeys(_GOING_ON, LIVE | TERMINAL),
-    ExperimentState.CANCELLING: frozenset({ExperimentState.CANCELLED}),  # a cancel wins over whatever else goes on
+    ExperimentState.CANCELLING: frozenset({ExperimentState.CANCELLED}),  # a cancellation overrides other outcomes
     **dict.fromkeys(TERMINAL, frozenset[ExperimentState]()),
 }
-"""By state of an experiment, the states that may follow. A later attempt may enter the state of an earlier one."""
+"""The states that may follow each state of an experiment. A later attempt may enter the state of an earlier one."""
 
 NODE_MOVES: Mapping[NodeState, frozenset[NodeState]] = {
     NodeState.QUEUED: frozenset({NodeState.RUNNING, NodeState.SKIPPED}),
@@ -80,7 +80,7 @@ NODE_MOVES: Mapping[NodeState, frozenset[NodeState]] = {
     NodeState.FAILED: frozenset({NodeState.QUEUED, NodeState.RUNNING}),
     NodeState.SKIPPED: frozenset({NodeState.QUEUED, NodeState.RUNNING}),
 }
-"""By state of a node: the states that may follow. A claim that replaces another leaves the node in RUNNING."""
+"""The states that may follow each state of a node. A claim that replaces another leaves the node in RUNNING."""
 
 _State = TypeVar("_State", ExperimentState, NodeState)
 

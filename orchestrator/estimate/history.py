@@ -127,7 +127,7 @@ class _Samples:
 
     unit: str
     piece: str
-    """What each call of `add` has the seconds of: a generation or an evaluation."""
+    """The noun for the work that one call of `add` describes: a generation or an evaluation."""
     seconds: list[float] = field(default_factory=list)
     experiments: set[str] = field(default_factory=set)
     machine: str = ""

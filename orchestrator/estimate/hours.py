@@ -24,7 +24,7 @@ BASIS = (
     "slow, or fast, at the same time. The start of Ray's workers, the commit of checkpoints and the wait for other "
     "experiments are not included"
 )
-"""What the hours mean, for the readers of the answer."""
+"""The explanation of the hours in the answer."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class ClusterCapacity:
-    """How many segments a cluster can train at a time, and how many evaluations it can run at a time."""
+    """The number of segments that a cluster can train, and of evaluations that it can run, at the same time."""
 
     training_slots: int
     evaluation_slots: int
