@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import ArtifactsDep, ServiceDep, StoreDep
 from api.problems import ApiProblem, not_found
-from orchestrator.checkpoints.gc import Scope, clean, survey
+from orchestrator.checkpoints.gc import Scope, collect_garbage, survey
 
 router = APIRouter(tags=["service"])
 
@@ -37,7 +37,7 @@ def gc(asked: GcRequest, store: StoreDep, artifacts: ArtifactsDep, service: Serv
         raise not_found(f"experiment {asked.experiment!r}")
     scope = Scope(time.time(), asked.grace_days * 86_400, asked.experiment)
     try:
-        return (clean if asked.delete else survey)(store, service.storage, artifacts, scope).as_json()
+        return (collect_garbage if asked.delete else survey)(store, service.storage, artifacts, scope).as_json()
     except OUTAGE as error:
         raise ApiProblem(
             503,

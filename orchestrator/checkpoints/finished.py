@@ -1,11 +1,11 @@
-"""Finished generations on shared storage, committed or not."""
+"""Finds finished checkpoints on shared storage, whether or not they are committed."""
 
 from orchestrator.checkpoints.folders import Folders
 from trainer.core import checkpoint
 
 
 def finished(folders: Folders, key: str) -> checkpoint.Manifest | None:
-    """The manifest of node `key`, if its checkpoint is complete, undamaged and really its own."""
+    """Returns the manifest of node `key` if its checkpoint is complete, undamaged and its own; None otherwise."""
     try:
         manifest = checkpoint.read_manifest(folders.checkpoint(key))
     except checkpoint.BadCheckpoint:

@@ -71,7 +71,7 @@ def test_what_is_not_needed_is_reported_and_removed_only_with_delete(client: Tes
     finished(store)
     young = client.post("/gc", json={}).json()
     assert (young["deleted"], young["checkpoints"], young["bytes"]) == (False, [], 0)
-    assert young["kept"] == {"younger than the grace period": 1, "a result was measured on it, or is to be": 2}
+    assert young["kept"] == {"younger than the grace period": 1, "an evaluation of it is done or planned": 2}
     found = client.post("/gc", json={"delete": False, "grace_days": 0}).json()
     assert [(each["key"], each["uri"], each["bytes"]) for each in found["checkpoints"]] == [(G0, "mlflow://a", 7)]
     assert (fake.deleted, store.has_checkpoint(G0)) == ([], True)
@@ -256,7 +256,7 @@ def test_the_command_lists_what_would_be_removed_and_why_the_rest_is_kept(
     printed = capsys.readouterr().out
     assert f"ray/small-{cancelled}-a1" in printed
     assert "would be removed: 0 checkpoints, 2 KiB in total; `relearn gc --delete` removes it" in printed
-    assert "2 checkpoints are kept: a result was measured on it, or is to be" in printed
+    assert "2 checkpoints are kept: an evaluation of it is done or planned" in printed
     assert scratch.exists()
     assert main(["gc", "--delete", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == 2048
