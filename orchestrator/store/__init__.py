@@ -1,20 +1,20 @@
-"""The database is the truth: experiments, nodes, what they measured, and where that was published.
+"""The database: experiments, nodes, their measurements, and the tracking runs to which these were published.
 
-SQLite (WAL, synchronous=FULL) by default, PostgreSQL by URL. Every write of an attempt carries its fencing number and does
-nothing once a later attempt holds the node, so a worker that was thought dead cannot spoil a result. A terminal state never
-changes.
+It is SQLite (WAL, synchronous=FULL) by default, and PostgreSQL if the URL says so. An attempt writes to a node with the
+fencing number of its claim, and the write has no effect once a later claim holds the node. A worker that was wrongly
+considered dead therefore cannot overwrite a result. A terminal state never changes.
 """
 
 from orchestrator.store.durations import Durations
 from orchestrator.store.experiments import Experiments, KeyReused
-from orchestrator.store.holdings import Upkeep
-from orchestrator.store.measurements import Measured
+from orchestrator.store.holdings import HoldingsQueries
+from orchestrator.store.measurements import Measurements
 from orchestrator.store.nodes import Nodes
-from orchestrator.store.publications import Published
+from orchestrator.store.publications import Publications
 from orchestrator.store.records import Claim, Standing
 
 __all__ = ["Claim", "KeyReused", "Standing", "Store"]
 
 
-class Store(Experiments, Nodes, Measured, Durations, Published, Upkeep):
-    """One database; safe to use from several threads and processes."""
+class Store(Experiments, Nodes, Measurements, Durations, Publications, HoldingsQueries):
+    """One database with all its queries. It may be used from several threads and processes."""

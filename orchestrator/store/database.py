@@ -1,4 +1,4 @@
-"""The connection: how transactions begin, and what every part of the store shares."""
+"""The connection, its transactions, and the helpers that all modules of the store share."""
 
 import math
 import time
@@ -15,10 +15,14 @@ _Record = TypeVar("_Record")
 
 
 class Database:
-    """One database; safe to use from several threads and processes."""
+    """A connection to one database. It may be used from several threads and processes."""
 
     def __init__(self, url: str, now: Callable[[], float] = time.time) -> None:
-        """Opens the database; makes or upgrades its tables where that is needed. Raises migrations.UnknownRevision."""
+        """Opens the database, and creates or upgrades its tables if necessary.
+
+        `now` returns the time in seconds since the epoch. Raises migrations.UnknownRevision if a later version wrote
+        the database.
+        """
         self._engine = sa.create_engine(url)
         self._now = now
         if self._engine.dialect.name == "sqlite":
@@ -32,53 +36,62 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Closes all connections."""
         self._engine.dispose()
 
 
 def columns(record: type[Any], table: sa.Table) -> list[sa.Column[Any]]:
-    """The columns of `table` that a record has a field for; the others may be large."""
+    """Returns the columns of `table` for which `record` has a field. The other columns may be large."""
     return [table.c[field.name] for field in fields(record) if field.name in table.c]
 
 
 def read(connection: sa.Connection, record: type[_Record], query: sa.Select[Any]) -> list[_Record]:
-    """What `query` finds, as records whose fields are named like its columns."""
+    """Returns the rows of `query` as records whose fields have the names of its columns."""
     return [record(**row) for row in connection.execute(query).mappings()]
 
 
 def read_one(connection: sa.Connection, record: type[_Record], query: sa.Select[Any]) -> _Record | None:
-    """The only row that `query` finds, as a record; None where it finds none."""
+    """Returns the only row of `query` as a record, or None if there is no row."""
     found = read(connection, record, query)
     assert len(found) <= 1, query
     return found[0] if found else None
 
 
 def finite(numbers: Mapping[Any, Any]) -> dict[Any, Any]:
-    """`numbers` with None for NaN and the infinities."""
+    """Returns `numbers` with None in place of NaN and the infinities."""
     return {name: value if value is None or math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Inserts `rows` into `table`; does nothing if there are none."""
     if rows:
         connection.execute(sa.insert(table), rows)
 
 
 def durable_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin in begin_sqlite, not where the driver thinks best
+    """Configures a new SQLite connection: WAL, durable commits, foreign keys, and 20 s of waiting for a lock."""
+    connection.isolation_level = None  # begin_sqlite begins transactions, not the driver
     for pragma in ("busy_timeout=20000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def begin_sqlite(connection: sa.Connection) -> None:
-    """A writer takes the lock at once: one that read first and then wants it would be refused without waiting."""
+    """Begins a transaction. A writer takes SQLite's write lock immediately.
+
+    SQLite refuses a transaction that reads first and then requests the lock, without waiting for it.
+    """
     writing = connection.get_execution_options().get("writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
-def alone(connection: sa.Connection) -> None:
-    """Waits until no other submission or clean-up is going on: SQLite has one writer anyway, PostgreSQL gets a lock."""
+def exclude_writers(connection: sa.Connection) -> None:
+    """Waits until no other submission or garbage collection is in progress.
+
+    SQLite allows only one writer, so nothing is necessary there. PostgreSQL uses an advisory lock.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
 _LOCK = 7_360_001
-"""Number of the lock; any that nobody else uses."""
+"""The number of the PostgreSQL lock. It is arbitrary, but must not be used for anything else."""

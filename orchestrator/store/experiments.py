@@ -1,4 +1,4 @@
-"""Experiments and their states: submission, attempts, outcomes."""
+"""Experiments: submission, states, attempts and outcomes."""
 
 import secrets
 import time
@@ -11,17 +11,17 @@ from orchestrator.plan import Plan
 from orchestrator.plan.missing import trained_again
 from orchestrator.problems import InvalidSpec, Problem
 from orchestrator.states import EXPERIMENT_MOVES, TERMINAL, ExperimentState, NodeState, Reason, before
-from orchestrator.store.database import Database, alone, columns, insert, read, read_one
+from orchestrator.store.database import Database, columns, exclude_writers, insert, read, read_one
 from orchestrator.store.records import Experiment
 from orchestrator.store.schema import experiments, idempotency, nodes, uses
 
 
 class KeyReused(ValueError):  # noqa: N818  the outcome's name
-    """An Idempotency-Key was sent again with another body."""
+    """An Idempotency-Key was sent again with a different body."""
 
 
 class Experiments(Database):
-    """Their rows, states and attempts."""
+    """Reads and writes the rows, states and attempts of experiments."""
 
     def submit(
         self,
@@ -32,23 +32,24 @@ class Experiments(Database):
         body_sha256: str = "",
         capsule: dict[str, Any] | None = None,
     ) -> tuple[str, bool]:
-        """Stores an experiment and says its id, and whether it is new: the same key and body give the first one again.
+        """Stores an experiment, and returns its id and whether it is new.
 
-        `capsule` is what it was posted as, to be compared with at its end. Raises KeyReused for the same key with another
-        body, and InvalidSpec where a checkpoint of an earlier experiment that the plan needs was removed just now.
+        The same idempotency key and body return the first experiment again. `capsule` is the capsule that was posted,
+        with which the results are compared at the end. Raises KeyReused for the same key with a different body, and
+        InvalidSpec if the plan needs a checkpoint of an earlier experiment that has been removed.
         """
         for attempt in range(10):
             try:
                 with self._writing.begin() as connection:
-                    alone(connection)
+                    exclude_writers(connection)
                     return self._submit(connection, name, spec, plan, idempotency_key, body_sha256, capsule)
-            except sa.exc.IntegrityError:  # somebody else stored the same key or node just now: look again
+            except sa.exc.IntegrityError:  # another process stored the same key or node: look again
                 if attempt == 9:
                     raise
         raise AssertionError("unreachable")
 
     def answered(self, idempotency_key: str | None, body_sha256: str) -> str | None:
-        """The experiment that the same key and body were answered with before. Raises KeyReused."""
+        """Returns the id of the experiment that this key and body submitted before, or None. Raises KeyReused."""
         with self._engine.connect() as connection:
             return _answered(connection, idempotency_key, body_sha256)
 
@@ -68,7 +69,8 @@ class Experiments(Database):
         done = {each for each, state in states.items() if state == NodeState.SUCCEEDED}
         lost = trained_again({node.key: node.parent for node in plan.nodes.values()}, done, kept)
         if gone := [plan.nodes[each].title for each in plan.nodes if each in lost and plan.nodes[each].elsewhere]:
-            message = f"the checkpoint of {', '.join(gone)} was removed: post its arm in this experiment, and refer to it there"
+            message = f"the checkpoint of {', '.join(gone)} was removed"
+            message += ": post its arm in this experiment, and refer to it there"
             raise InvalidSpec([Problem("/arms", "CONTRADICTION", message)])
         done -= lost
         counts = {
@@ -88,7 +90,7 @@ class Experiments(Database):
         connection.execute(sa.insert(experiments), row)
         fresh = [node for node in plan.nodes.values() if node.key not in states]
         insert(connection, nodes, [{"key": node.key, "kind": node.kind, "state": NodeState.QUEUED} for node in fresh])
-        for each in (each for each, state in states.items() if state in _TRIED_AGAIN or each in lost):
+        for each in (each for each, state in states.items() if state in _RETRIED or each in lost):
             again = {"state": NodeState.QUEUED, "reason": None, "message": None}
             connection.execute(sa.update(nodes).where(nodes.c.key == each).values(again))
         rows = [{"experiment": identity, **vars(use), "cached": use.key in done} for use in plan.uses]
@@ -98,8 +100,8 @@ class Experiments(Database):
         return identity, True
 
     def experiment(self, experiment: str) -> Experiment | None:
-        """The experiment with this id; None where there is none."""
-        if not experiment.isprintable():  # no id of ours, and PostgreSQL takes no NUL
+        """Returns the experiment with this id, or None if there is none."""
+        if not experiment.isprintable():  # not an id of relearn, and PostgreSQL rejects NUL characters
             return None
         with self._engine.connect() as connection:
             return read_one(connection, Experiment, _EXPERIMENTS.where(experiments.c.id == experiment))
@@ -107,7 +109,7 @@ class Experiments(Database):
     def experiments(
         self, states: Iterable[ExperimentState] | None = None, limit: int | None = None
     ) -> list[Experiment]:
-        """Experiments, newest first."""
+        """Returns the experiments in one of `states` (in any state if None), newest first, at most `limit`."""
         query = _EXPERIMENTS.order_by(experiments.c.created_at.desc(), experiments.c.id.desc()).limit(limit)
         if states is not None:
             query = query.where(experiments.c.state.in_(list(states)))
@@ -115,13 +117,13 @@ class Experiments(Database):
             return read(connection, Experiment, query)
 
     def unpublished(self) -> list[Experiment]:
-        """Experiments that ended and whose runs in the tracking server have no final status yet."""
+        """Returns the ended experiments whose tracking runs do not have a final status yet."""
         query = _EXPERIMENTS.where(experiments.c.state.in_(TERMINAL), ~experiments.c.published)
         with self._engine.connect() as connection:
             return read(connection, Experiment, query)
 
     def start_attempt(self, experiment: str, state: ExperimentState) -> int | None:
-        """Gives the experiment its next attempt in `state`; None where it has ended or is being cancelled."""
+        """Starts the next attempt in `state` and returns its number; None if `state` may not follow the current one."""
         with self._writing.begin() as connection:
             changed = connection.execute(
                 sa.update(experiments)
@@ -146,8 +148,11 @@ class Experiments(Database):
         reason: Reason | None = None,
         message: str | None = None,
     ) -> bool:
-        """Moves an experiment to state `to`; False, and nothing happens, where `to` may not follow its state (so once it
-        has ended), or a later attempt began."""
+        """Moves an experiment to state `to`, and returns whether it did.
+
+        Nothing changes if `to` may not follow the current state, for example because the experiment has ended, or if
+        `attempt` is given and is not the current attempt.
+        """
         where = [experiments.c.id == experiment, _may_become(to)]
         if attempt is not None:
             where.append(experiments.c.attempt == attempt)
@@ -158,7 +163,7 @@ class Experiments(Database):
             return connection.execute(sa.update(experiments).where(*where).values(values)).rowcount == 1
 
     def cancel(self, experiment: str) -> None:
-        """Ends a waiting experiment at once and marks a live one for its supervisor; an ended one stays as it is."""
+        """Ends a queued experiment, marks a live one for its supervisor, and leaves an ended one unchanged."""
         this = sa.update(experiments).where(experiments.c.id == experiment)
         waiting = experiments.c.state == ExperimentState.QUEUED
         with self._writing.begin() as connection:
@@ -168,7 +173,7 @@ class Experiments(Database):
             connection.execute(this.where(_may_become(to)).values(state=to))
 
     def heartbeat(self, experiment: str, attempt: int, message: str | None = None) -> ExperimentState | None:
-        """Says that the attempt lives; returns the experiment's state, or None where a later attempt is the current one."""
+        """Records that the attempt is alive. Returns the experiment's state; None for an old attempt."""
         with self._writing.begin() as connection:
             connection.execute(
                 sa.update(experiments)
@@ -182,22 +187,26 @@ class Experiments(Database):
             return found
 
     def set_published(self, experiment: str) -> None:
+        """Records that the tracking runs of the experiment have their final status."""
         with self._writing.begin() as connection:
             connection.execute(sa.update(experiments).where(experiments.c.id == experiment).values(published=True))
 
 
 _EXPERIMENTS = sa.select(*columns(Experiment, experiments))
-_TRIED_AGAIN = (NodeState.FAILED, NodeState.SKIPPED)
-"""What a new experiment that needs the node makes anew."""
+_RETRIED = (NodeState.FAILED, NodeState.SKIPPED)
+"""The states from which a new experiment that needs the node tries it again."""
 
 
 def _may_become(state: ExperimentState) -> sa.ColumnElement[bool]:
+    """Returns the condition that `state` may follow an experiment's current state."""
     return experiments.c.state.in_(before(EXPERIMENT_MOVES, state))
 
 
 def _states(connection: sa.Connection, keys: list[str]) -> tuple[dict[str, NodeState], set[str]]:
-    """The state of each of `keys` that is known, and those with a kept checkpoint, asked in portions that every database
-    takes."""
+    """Returns the state of each of `keys` that is in the database, and the keys with a stored checkpoint.
+
+    It queries 500 keys at a time, because databases limit the parameters of a query.
+    """
     found: dict[str, NodeState] = {}
     kept = set()
     for start in range(0, len(keys), 500):
@@ -211,6 +220,7 @@ def _states(connection: sa.Connection, keys: list[str]) -> tuple[dict[str, NodeS
 
 
 def _answered(connection: sa.Connection, key: str | None, body_sha256: str) -> str | None:
+    """Returns the id of the experiment that this key and body submitted, or None. Raises KeyReused."""
     if key is None:
         return None
     earlier = connection.execute(sa.select(idempotency).where(idempotency.c.key == key)).one_or_none()

@@ -1,4 +1,4 @@
-"""What a clean-up and a capsule look at."""
+"""Queries across experiments and nodes, for garbage collections and capsules."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.states import TERMINAL, NodeState
-from orchestrator.store.database import Database, alone, columns, read
+from orchestrator.store.database import Database, columns, exclude_writers, read
 from orchestrator.store.records import Experiment, Holdings, Posted, Shown
 from orchestrator.store.schema import experiments, nodes, runs, uses
 
 
-class Upkeep(Database):
-    """Read and changed in one transaction that submissions wait for."""
+class HoldingsQueries(Database):
+    """Reads what the database holds, and forgets checkpoints in a transaction for which submissions wait."""
 
     def capsule_of(self, experiment: str) -> dict[str, Any] | None:
-        """What the experiment was posted as, where that was a capsule."""
+        """Returns the capsule that the experiment was posted as, or None if it was posted as a spec."""
         with self._engine.connect() as connection:
             found: dict[str, Any] | None = connection.scalar(
                 sa.select(experiments.c.capsule).where(experiments.c.id == experiment)
@@ -23,7 +23,7 @@ class Upkeep(Database):
             return found
 
     def machines_of(self, experiment: str) -> dict[str, dict[str, Any]]:
-        """By key of the experiment's generations: the fingerprint of the machine that trained it, where it was kept."""
+        """Maps the key of each generation of the experiment to the fingerprint of its machine, if one is stored."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
         query = sa.select(nodes.c.key, nodes.c.fingerprint).where(
             nodes.c.key.in_(mine), nodes.c.fingerprint.is_not(None)
@@ -32,17 +32,17 @@ class Upkeep(Database):
             return {row.key: row.fingerprint for row in connection.execute(query)}
 
     def holdings(self) -> Holdings:
-        """All experiments, where their nodes are shown, and the tracking server's runs, at one moment."""
+        """Returns all experiments, their nodes and their tracking runs, as one consistent snapshot."""
         with self._engine.connect() as connection:
             return _holdings(connection)
 
     def forget_checkpoints(self, choose: Callable[[Holdings], Iterable[str]]) -> None:
-        """Marks the nodes that `choose` says as done without a checkpoint, while no experiment can be submitted.
+        """Marks the nodes whose keys `choose` returns as finished without a checkpoint.
 
-        `choose` is called once, inside the transaction; what it does is done before anything else is submitted.
+        `choose` is called once, inside the transaction. No experiment can be submitted before it has returned.
         """
         with self._writing.begin() as connection:
-            alone(connection)
+            exclude_writers(connection)
             for key in choose(_holdings(connection)):
                 connection.execute(
                     sa.update(nodes)

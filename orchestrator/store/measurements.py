@@ -1,4 +1,4 @@
-"""What was measured: epochs, results, curves and what is said about them."""
+"""Measurements: epochs, results, curves, and the details of evaluations."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -13,13 +13,13 @@ from orchestrator.store.schema import curves, epochs, nodes, results, uses
 _Row = TypeVar("_Row", EpochRow, ResultRow)
 
 
-class Measured(Database):
-    """Rows once written keep their values."""
+class Measurements(Database):
+    """Adds and reads measurements. A row that was written never changes."""
 
     def add_epochs(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Adds epoch rows; one that is there already keeps its values and time, so a repeated epoch changes nothing.
+        """Adds epoch rows. A row that exists keeps its values and time, so adding an epoch again changes nothing.
 
-        A metric that is not finite is left out: neither JSON nor the tracking server takes it.
+        Metrics that are not finite are left out, because neither JSON nor the tracking server accepts them.
         """
         insert = (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(epochs)
         with self._writing.begin() as connection:
@@ -28,22 +28,22 @@ class Measured(Database):
                 connection.execute(insert.on_conflict_do_nothing(), {**row, "metrics": metrics})
 
     def epochs_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[EpochRow]:
-        """Epoch rows of a row of the comparison, in the order they were written, from id `after` on (exclusive)."""
+        """Returns the epoch rows of an arm and seed with an id above `after`, in the order they were written."""
         return self._rows_of(EpochRow, epochs, experiment, arm, seed, after)
 
     def results_of(self, experiment: str, arm: str, seed: int, after: int = 0) -> list[ResultRow]:
-        """Result rows of a row of the comparison, in the order they were written, from id `after` on (exclusive)."""
+        """Returns the result rows of an arm and seed with an id above `after`, in the order they were written."""
         return self._rows_of(ResultRow, results, experiment, arm, seed, after)
 
     def details_of(self, experiment: str) -> dict[str, dict[str, Any]]:
-        """What is said about each evaluation of the experiment, by key; nothing of those made before it was kept."""
+        """Maps the key of each evaluation of the experiment to its details, if they were stored."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
         query = sa.select(nodes.c.key, nodes.c.details).where(nodes.c.key.in_(mine), nodes.c.details.is_not(None))
         with self._engine.connect() as connection:
             return {row.key: row.details for row in connection.execute(query)}
 
     def curves_of(self, experiment: str, like: Iterable[str]) -> dict[str, dict[str, list[float | None]]]:
-        """By node of the experiment: its curves whose name is LIKE one of the patterns (`%/episodes`)."""
+        """Maps the key of each node to its curves whose names match one of the SQL LIKE patterns (`%/episodes`)."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
         alike = sa.or_(*(curves.c.name.like(each) for each in like))
         query = sa.select(curves.c.key, curves.c.name, curves.c["values"]).where(curves.c.key.in_(mine), alike)
@@ -54,14 +54,14 @@ class Measured(Database):
         return found
 
     def scores_of(self, experiment: str, metric: str) -> dict[str, float | None]:
-        """By evaluation of the experiment that has the score `metric`: its value, None where that was not finite."""
+        """Maps the key of each evaluation with the score `metric` to its value, or to None if that was not finite."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
         query = sa.select(results.c.key, results.c.value).where(results.c.key.in_(mine), results.c.metric == metric)
         with self._engine.connect() as connection:
             return {row.key: row.value for row in connection.execute(query)}
 
     def latest_epochs(self, experiment: str) -> dict[str, EpochRow]:
-        """For each generation that has begun: its last epoch row."""
+        """Maps the key of each generation that has begun to its last epoch row."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
         last = sa.select(epochs.c.key, sa.func.max(epochs.c.epoch).label("epoch")).where(epochs.c.key.in_(mine))
         newest = last.group_by(epochs.c.key).subquery()
@@ -72,14 +72,14 @@ class Measured(Database):
             return {row.key: row for row in read(connection, EpochRow, query)}
 
     def training_began(self, experiment: str) -> float | None:
-        """When the experiment's first own epoch ended; None before."""
+        """Returns when the first epoch that was not cached ended, in seconds since the epoch, or None if none has."""
         own = sa.select(uses.c.key).where(uses.c.experiment == experiment, ~uses.c.cached)
         with self._engine.connect() as connection:
             began: float | None = connection.scalar(sa.select(sa.func.min(epochs.c.at)).where(epochs.c.key.in_(own)))
             return began
 
     def warnings_of(self, experiment: str) -> list[WarningRow]:
-        """Epoch rows of the experiment that carry warnings."""
+        """Returns the warnings of the experiment's epochs, by arm, seed, generation and epoch."""
         query = (
             sa.select(uses.c.arm, uses.c.seed, epochs.c.generation, epochs.c.epoch, epochs.c.warnings)
             .join(uses, uses.c.key == epochs.c.key)

@@ -1,4 +1,4 @@
-"""Nodes: who may make one, how it ended, and where it shows up."""
+"""Nodes: claims, outcomes, and the experiments that use them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,29 +12,29 @@ from orchestrator.store.schema import curves, experiments, nodes, results, uses
 
 
 class Nodes(Database):
-    """Claims are fenced: what an attempt that lost its claim writes does nothing."""
+    """Reads and writes nodes. Claims are fenced: a write of an attempt that lost its claim has no effect."""
 
     def nodes_of(self, experiment: str) -> dict[str, StoredNode]:
-        """Every node of the experiment by key."""
+        """Maps the key of every node of the experiment to the node."""
         mine = sa.select(uses.c.key).where(uses.c.experiment == experiment)
         query = sa.select(*columns(StoredNode, nodes)).where(nodes.c.key.in_(mine))
         with self._engine.connect() as connection:
             return {node.key: node for node in read(connection, StoredNode, query)}
 
     def has_checkpoint(self, key: str) -> bool:
-        """Whether the node is done and its checkpoint is kept."""
+        """Returns whether the node is finished and its checkpoint is stored."""
         query = sa.select(nodes.c.checkpoint_uri).where(nodes.c.key == key, nodes.c.state == NodeState.SUCCEEDED)
         with self._engine.connect() as connection:
             return connection.scalar(query) is not None
 
     def needed_by_others(self, experiment: str) -> set[str]:
-        """The nodes that experiments other than this one show and that have not ended."""
+        """Returns the keys of all nodes that other experiments use which have not ended."""
         open_ = sa.select(experiments.c.id).where(experiments.c.state.not_in(TERMINAL), experiments.c.id != experiment)
         with self._engine.connect() as connection:
             return set(connection.scalars(sa.select(uses.c.key).where(uses.c.experiment.in_(open_))))
 
     def standings(self, keys: Sequence[str]) -> dict[str, Standing]:
-        """How each of `keys` stands that is known here."""
+        """Maps each of `keys` that is in the database to its standing."""
         found: dict[str, Standing] = {}
         waited = (
             sa.select(uses.c.key, sa.func.min(uses.c.experiment).label("waiting"))
@@ -53,7 +53,7 @@ class Nodes(Database):
         return found
 
     def uses_of(self, experiment: str) -> list[NodeUse]:
-        """Where each node of the experiment shows up, by arm, seed and generation, with the node's kind and state."""
+        """Returns the places of the experiment's nodes, by arm, seed and generation, with the node's kind and state."""
         query = (
             sa.select(*columns(NodeUse, uses), nodes.c.kind, nodes.c.state, nodes.c.made_by)
             .join(nodes, nodes.c.key == uses.c.key)
@@ -64,9 +64,10 @@ class Nodes(Database):
             return read(connection, NodeUse, query)
 
     def claim(self, key: str, experiment: str, attempt: int | None = None) -> Claim | None:
-        """The right to make the node for `experiment`; None where it is made, or being made by another live experiment.
+        """Claims the node for `experiment`.
 
-        With `attempt`: None also where that is no longer the experiment's current attempt.
+        Returns None if the node is finished, if another live experiment has claimed it, or if `attempt` is given and is
+        not the current attempt of the experiment.
         """
         current = sa.select(experiments.c.id).where(experiments.c.id == experiment)
         if attempt is not None:
@@ -102,9 +103,9 @@ class Nodes(Database):
         weights_sha256: str,
         fingerprint: Mapping[str, Any] | None = None,
     ) -> bool:
-        """The commit point of a generation: its checkpoint becomes the node's result, unless the claim was lost.
+        """Commits a generation, and returns whether it did: False if the claim was lost.
 
-        `fingerprint` is of the machine that trained it.
+        `fingerprint` describes the machine that trained the generation.
         """
         with self._writing.begin() as connection:
             values = {
@@ -125,7 +126,7 @@ class Nodes(Database):
         series: Mapping[str, list[float]],
         about: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Commits the scores of an evaluation and what is to be said about them, unless the claim was lost."""
+        """Commits the scores, curves and details of an evaluation; returns False if the claim was lost."""
         at = self._now()
         with self._writing.begin() as connection:
             values = {"made_by": made_by, "details": None if about is None else dict(about)}
@@ -150,12 +151,12 @@ class Nodes(Database):
             return True
 
     def fail_node(self, claim: Claim, reason: Reason, message: str) -> bool:
-        """Ends the node as FAILED, unless the claim was lost."""
+        """Ends the node as FAILED; returns False if the claim was lost."""
         with self._writing.begin() as connection:
             return self._finish(connection, claim, {"reason": reason, "message": message[:4000]}, NodeState.FAILED)
 
     def put_back(self, claims: Iterable[Claim]) -> None:
-        """Gives claims up before their work was done, for whoever comes first."""
+        """Returns claimed nodes that are not finished to the queue, where any experiment may claim them."""
         with self._writing.begin() as connection:
             for claim in claims:
                 held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state == NodeState.RUNNING)
@@ -163,7 +164,7 @@ class Nodes(Database):
                 connection.execute(sa.update(nodes).where(*held).values(free))
 
     def release(self, experiment: str, skipped: Iterable[str] = ()) -> None:
-        """Puts the unfinished nodes of an ended experiment back: `skipped` as SKIPPED, the rest as QUEUED."""
+        """Releases the unfinished nodes of an ended experiment: `skipped` become SKIPPED, the others QUEUED."""
         with self._writing.begin() as connection:
             mine = (nodes.c.owner == experiment, nodes.c.state == NodeState.RUNNING)
             connection.execute(
@@ -177,6 +178,7 @@ class Nodes(Database):
     def _finish(
         self, connection: sa.Connection, claim: Claim, values: dict[str, Any], to: NodeState = NodeState.SUCCEEDED
     ) -> bool:
+        """Ends the node in state `to` with `values`; returns False if the claim was lost."""
         held = (nodes.c.key == claim.key, nodes.c.fence == claim.fence, nodes.c.state.in_(before(NODE_MOVES, to)))
         changed = connection.execute(
             sa.update(nodes).where(*held).values({"state": to, "finished_at": self._now(), **values})

@@ -1,4 +1,4 @@
-"""What the store answers: frozen records with typed states. All times are in seconds since the epoch."""
+"""The frozen records that the store returns. All times are in seconds since the epoch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,40 +11,40 @@ from orchestrator.states import ExperimentState, NodeState, Reason
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment as it stands. `spec` is raw, because it may have been posted under other code."""
+    """An experiment in its current state. `spec` is raw JSON, because another version may have stored it."""
 
     id: str
     name: str
     spec: dict[str, Any]
     plan: dict[str, Any]
-    """By kind of node: how many the spec requested, how many differ, and how many were done already."""
+    """Maps each kind of node to the numbers of requested, distinct, and already finished nodes."""
     state: ExperimentState
     reason: Reason | None
     message: str | None
     attempt: int
-    """Number of the latest attempt; 0 before the first."""
+    """The number of the latest attempt; 0 before the first."""
     alive_at: float | None
-    """When the attempt last reported."""
+    """The time of the attempt's last heartbeat."""
     created_at: float
     started_at: float | None
     finished_at: float | None
     published: bool
-    """Whether its runs in the tracking server have their final status."""
+    """Whether its tracking runs have their final status."""
 
 
 @dataclass(frozen=True)
 class StoredNode:
-    """A node of the plan as it stands, whichever experiments show it."""
+    """A node in its current state, independent of the experiments that use it."""
 
     key: str
     kind: Kind
     state: NodeState
     fence: int
-    """Number of the latest claim."""
+    """The fencing number of the latest claim."""
     owner: str | None
     """The experiment that holds or held the latest claim."""
     made_by: str | None
-    """Experiment, arm, seed and generation that made it."""
+    """The experiment, arm, seed and generation that made it."""
     reason: Reason | None
     message: str | None
     checkpoint_uri: str | None
@@ -55,7 +55,7 @@ class StoredNode:
 
 @dataclass(frozen=True)
 class NodeUse:
-    """A node in the place where an experiment shows it."""
+    """The use of a node by an experiment, at one arm, seed and generation."""
 
     experiment: str
     key: str
@@ -63,7 +63,7 @@ class NodeUse:
     seed: int
     generation: int
     cached: bool
-    """Whether it was done when the experiment was submitted."""
+    """Whether the node was finished when the experiment was submitted."""
     kind: Kind
     state: NodeState
     made_by: str | None
@@ -71,7 +71,7 @@ class NodeUse:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write node `key` until somebody else claims it."""
+    """The right to write node `key` until a later claim replaces this one."""
 
     key: str
     fence: int
@@ -79,18 +79,21 @@ class Claim:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a node stands: `waiting` is an experiment that shows it and has not ended."""
+    """Whether a node is finished, and which experiment waits for it.
+
+    `waiting` is the id of an experiment that uses the node and has not ended.
+    """
 
     done: bool
     kept: bool
-    """Whether its checkpoint is kept."""
+    """Whether its checkpoint is stored."""
     made_by: str | None
     waiting: str | None
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What one epoch of a generation measured, and the warnings that it gave."""
+    """The metrics and warnings of one epoch of a generation."""
 
     id: int
     key: str
@@ -104,7 +107,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One score of an evaluation with its 95 % interval; `value` is None where the score was not finite."""
+    """One score of an evaluation with its 95 % interval. `value` is None if the score was not finite."""
 
     id: int
     key: str
@@ -121,7 +124,7 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class WarningRow:
-    """The warnings of one epoch in the place where an experiment shows its generation."""
+    """The warnings of one epoch, with the arm, seed and generation of the experiment."""
 
     arm: str
     seed: int
@@ -132,7 +135,7 @@ class WarningRow:
 
 @dataclass(frozen=True)
 class Run:
-    """A run in the tracking server, and the ids of the last epoch and result rows that it has."""
+    """A tracking run, and the ids of the last epoch and result rows that were sent to it."""
 
     experiment: str
     arm: str
@@ -144,7 +147,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Begun:
-    """An experiment that has begun, with its raw spec."""
+    """An experiment that has started, with its raw spec."""
 
     id: str
     spec: dict[str, Any]
@@ -152,7 +155,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Made:
-    """A finished node in the place where the experiment that made it shows it."""
+    """A finished node, with its arm and generation in the experiment that made it."""
 
     key: str
     arm: str
@@ -162,7 +165,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a timing run found of one kind of steps; `kind` is the digest that names the kind."""
+    """The result of a timing run. `kind` is the digest of the kind of steps that it timed."""
 
     id: int
     kind: str
@@ -172,7 +175,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Shown:
-    """A node where an experiment shows it; `uri` is where its committed checkpoint lies."""
+    """A node at one arm, seed and generation of an experiment. `uri` is the URI of its committed checkpoint."""
 
     experiment: str
     arm: str
@@ -187,13 +190,13 @@ class Shown:
 
     @property
     def place(self) -> tuple[str, str, int, int]:
-        """Experiment, arm, seed and generation."""
+        """The experiment, arm, seed and generation."""
         return self.experiment, self.arm, self.seed, self.generation
 
 
 @dataclass(frozen=True)
 class Posted:
-    """An experiment's resolved spec, and when it ended; None while it has not."""
+    """An experiment's resolved spec, and the time when it ended, or None if it has not ended."""
 
     spec: Mapping[str, Any]
     ended_at: float | None
@@ -201,7 +204,7 @@ class Posted:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What the database holds at one moment. `runs` are the tracking server's run ids by experiment."""
+    """A snapshot of the database. `runs` maps the id of an experiment to the ids of its tracking runs."""
 
     shown: list[Shown]
     experiments: dict[str, Posted]
@@ -209,10 +212,10 @@ class Holdings:
 
     @cached_property
     def nodes(self) -> dict[str, Shown]:
-        """Every node by key, as one of the experiments shows it."""
+        """Maps the key of every node to one of its uses."""
         return {each.key: each for each in self.shown}
 
     @cached_property
     def used(self) -> set[str]:
-        """The keys of every node that an experiment shows which has not ended."""
+        """The keys of all nodes that are used by an experiment that has not ended."""
         return {each.key for each in self.shown if self.experiments[each.experiment].ended_at is None}

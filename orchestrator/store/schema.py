@@ -1,4 +1,4 @@
-"""The tables of our database (the other modules of the store say what may happen to them)."""
+"""The tables of the database. The other modules of the store read and write them."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from orchestrator.states import ExperimentState, NodeState, Reason
 
 
 def _one_of(members: type[StrEnum]) -> sa.Enum:
-    """A text column that holds the name of a member, and is read as that member."""
+    """Returns the type of a text column that stores a member's name and reads it as that member."""
     return sa.Enum(members, native_enum=False, length=16)
 
 

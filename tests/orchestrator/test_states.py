@@ -1,4 +1,4 @@
-"""Every pair of states is tried through the store and compared with the mappings."""
+"""Every transition is tried in the store and compared with the mappings of permitted transitions."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def experiment_in(store: Store, state: ExperimentState) -> str:
-    """Returns the id of an experiment that reached `state` in the usual way."""
+    """Returns the id of an experiment that has reached `state` by permitted transitions."""
     experiment = submitted(store)
     if state == ExperimentState.QUEUED:
         return experiment
@@ -47,7 +47,7 @@ def state_of(store: Store, experiment: str) -> ExperimentState:
 
 @pytest.mark.parametrize("to", ExperimentState)
 @pytest.mark.parametrize("start", ExperimentState)
-def test_an_experiment_moves_as_the_mapping_allows(store: Store, start: ExperimentState, to: ExperimentState) -> None:
+def test_an_experiment_moves_as_the_mapping_permits(store: Store, start: ExperimentState, to: ExperimentState) -> None:
     experiment = experiment_in(store, start)
     assert state_of(store, experiment) == start
     allowed = to in EXPERIMENT_MOVES[start]
@@ -57,7 +57,7 @@ def test_an_experiment_moves_as_the_mapping_allows(store: Store, start: Experime
 
 @pytest.mark.parametrize("to", [ExperimentState.STARTING, ExperimentState.RECOVERING])
 @pytest.mark.parametrize("start", ExperimentState)
-def test_an_attempt_begins_where_the_mapping_allows_its_state(
+def test_an_attempt_starts_only_if_the_mapping_permits_its_state(
     store: Store, start: ExperimentState, to: ExperimentState
 ) -> None:
     experiment = experiment_in(store, start)
@@ -67,7 +67,7 @@ def test_an_attempt_begins_where_the_mapping_allows_its_state(
 
 
 @pytest.mark.parametrize("start", ExperimentState)
-def test_a_cancel_ends_what_waits_and_marks_what_is_live(store: Store, start: ExperimentState) -> None:
+def test_a_cancellation_ends_a_queued_experiment_and_marks_a_live_one(store: Store, start: ExperimentState) -> None:
     experiment = experiment_in(store, start)
     store.cancel(experiment)
     found = store.experiment(experiment)
@@ -77,7 +77,7 @@ def test_a_cancel_ends_what_waits_and_marks_what_is_live(store: Store, start: Ex
     assert (found.finished_at is not None) is (found.state in TERMINAL)
 
 
-def test_a_terminal_state_is_the_last_and_a_cancel_wins() -> None:
+def test_terminal_states_are_final_and_a_cancellation_takes_precedence() -> None:
     assert {state for state, following in EXPERIMENT_MOVES.items() if not following} == TERMINAL
     assert EXPERIMENT_MOVES[ExperimentState.CANCELLING] == {ExperimentState.CANCELLED}
     assert before(EXPERIMENT_MOVES, ExperimentState.QUEUED) == set()
@@ -86,7 +86,7 @@ def test_a_terminal_state_is_the_last_and_a_cancel_wins() -> None:
 
 
 def try_node(store: Store, experiment: str, to: NodeState) -> None:
-    """Does what moves node G0 of `experiment` to `to`, where that may follow."""
+    """Tries to move node G0 of `experiment` to state `to`."""
     claim = Claim(G0, store.nodes_of(experiment)[G0].fence)
     match to:
         case NodeState.RUNNING:
@@ -105,7 +105,7 @@ def try_node(store: Store, experiment: str, to: NodeState) -> None:
 
 @pytest.mark.parametrize("to", NodeState)
 @pytest.mark.parametrize("start", NodeState)
-def test_a_node_moves_as_the_mapping_allows(store: Store, start: NodeState, to: NodeState) -> None:
+def test_a_node_moves_as_the_mapping_permits(store: Store, start: NodeState, to: NodeState) -> None:
     experiment = experiment_in(store, ExperimentState.RUNNING)
     if start in (NodeState.SUCCEEDED, NodeState.FAILED):
         claimed(store, G0, experiment)
@@ -120,8 +120,8 @@ def test_a_node_moves_as_the_mapping_allows(store: Store, start: NodeState, to: 
         assert (found.fence > fence) is (to in NODE_MOVES[start])
 
 
-def test_a_client_gets_the_states_without_the_store() -> None:
-    """The command line and the client compare states, and start at once."""
+def test_the_states_are_imported_without_heavy_packages() -> None:
+    """The command line and the client use the states and must start quickly."""
     heavy = "{'sqlalchemy', 'torch', 'pydantic', 'ray', 'mlflow'}"
     code = f"import sys, orchestrator.states; sys.exit(bool({heavy} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,6 +1,6 @@
-"""The database's schema over time: opening a database makes its tables, or brings those of an earlier version up to date.
+"""Schema migrations: opening a database creates its tables, or upgrades those of an earlier version.
 
-Each change of the schema is a module in `versions`, run by Alembic, which is imported only where there is something to do.
+Each change of the schema is a module in `versions`. Alembic runs them, and is imported only if an upgrade is necessary.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 REVISIONS = ("0001", "0002")
-"""The revisions that this code knows, oldest first; its own schema is the last."""
+"""The revisions that this code knows, oldest first. The last one is the schema of this code."""
 
 _VERSIONS = sa.Table(
     "alembic_version",
@@ -21,19 +21,20 @@ _VERSIONS = sa.Table(
     sa.Column("version_num", sa.String(32), nullable=False),
     sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
-"""Alembic's own table, as Alembic makes it: its only row is the revision of the database."""
+"""The table in which Alembic stores the revision of the database, defined as Alembic defines it."""
 _LOCK = 7_360_002
-"""Number of PostgreSQL's lock for upgrades; any that nobody else uses."""
+"""The number of the PostgreSQL lock for upgrades. It is arbitrary, but must not be used for anything else."""
 
 
-class UnknownRevision(ValueError):  # noqa: N818  what was found
+class UnknownRevision(ValueError):  # noqa: N818  the outcome's name
     """The database was written by a version of relearn that this code does not know."""
 
 
 def bring_up_to_date(engine: sa.Engine, writing: sa.Engine) -> None:
-    """Gives the database the schema of this code and keeps all rows. Raises UnknownRevision for one of a later version.
+    """Upgrades the database to the schema of this code and keeps all rows.
 
-    `writing` is the engine whose transactions take SQLite's write lock at once, so several processes may open one database.
+    `writing` is the engine whose transactions take SQLite's write lock immediately, so that several processes may open
+    one database. Raises UnknownRevision if a later version of relearn wrote the database.
     """
     with engine.connect() as connection:
         if _revision(connection) == REVISIONS[-1]:
@@ -41,13 +42,13 @@ def bring_up_to_date(engine: sa.Engine, writing: sa.Engine) -> None:
     with writing.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        found = _revision(connection)  # another process may have been first
+        found = _revision(connection)  # another process may have upgraded it meanwhile
         if found == REVISIONS[-1]:
             return
         if found is not None and found not in REVISIONS:
             raise UnknownRevision(
-                f"the database {engine.url.render_as_string(hide_password=True)} has schema revision {found!r}, which this "
-                "version of relearn does not know: install the version of relearn that wrote it"
+                f"the database {engine.url.render_as_string(hide_password=True)} has schema revision {found!r}, "
+                "which this version of relearn does not know: install the version of relearn that wrote it"
             )
         if found is None and not sa.inspect(connection).has_table("experiments"):
             schema.create_all(connection)
@@ -65,7 +66,7 @@ def upgrade(connection: sa.Connection, revision: str) -> None:
 
 
 def config(connection: sa.Connection) -> "Config":
-    """Alembic's settings for the database of `connection`."""
+    """Returns Alembic's settings for the database of `connection`."""
     from alembic.config import Config
 
     found = Config()
@@ -76,7 +77,7 @@ def config(connection: sa.Connection) -> "Config":
 
 
 def _revision(connection: sa.Connection) -> str | None:
-    """The revision of the database; None before the first migration, also for tables that were made without any."""
+    """Returns the revision of the database, or None if it is empty or was created before migrations existed."""
     if not sa.inspect(connection).has_table(_VERSIONS.name):
         return None
     found: str | None = connection.scalar(sa.select(_VERSIONS.c.version_num))

@@ -1,4 +1,4 @@
-"""What Alembic runs around the migrations: they are part of the transaction of the connection that it is given."""
+"""The script that Alembic runs for migrations. They are part of the transaction of the given connection."""
 
 from alembic import context
 

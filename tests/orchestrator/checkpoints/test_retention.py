@@ -18,7 +18,7 @@ DAY = 86_400.0
 NOW = 1000 * DAY
 
 PATHS = st.text("ab", min_size=1, max_size=5)
-"""A row of generations. Generation g has the first g + 1 letters as its key, so rows with equal prefixes share nodes."""
+"""A row of generations. Generation g has the first g + 1 letters as its key, so equal prefixes are shared nodes."""
 ARM = st.fixed_dictionaries(
     {"path": PATHS, "evaluated": st.sets(st.integers(0, 4)), "fork": st.none() | st.integers(0, 3)}
 )

@@ -1,4 +1,4 @@
-"""A database that nobody has used: SQLite and, where RELEARN_TEST_POSTGRES names one (a SQLAlchemy URL), PostgreSQL."""
+"""Fixtures of an empty store: on SQLite and, if RELEARN_TEST_POSTGRES is a SQLAlchemy URL, on PostgreSQL."""
 
 import os
 import secrets
@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.store import Store
+from tests.orchestrator.builders import Clock
+
 POSTGRES = os.environ.get("RELEARN_TEST_POSTGRES")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database that nobody has used."""
+    """The URL of an empty database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'relearn.db'}"
         return
@@ -30,3 +33,17 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with engine.begin() as connection:
         connection.execute(sa.text(f"DROP SCHEMA {schema} CASCADE"))
     engine.dispose()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of the store."""
+    return Clock()
+
+
+@pytest.fixture
+def store(url: str, clock: Clock) -> Iterator[Store]:
+    """An empty store."""
+    store = Store(url, now=clock)
+    yield store
+    store.close()

@@ -1,5 +1,8 @@
-"""Fresh databases, those of earlier versions, and those of later ones. `before_migrations.sql` was written by the last code
-that had no migrations: three experiments with results, a capsule, machines, warnings, runs and a timing run."""
+"""Migrations of fresh databases, and of databases of earlier and later versions.
+
+`before_migrations.sql` was written by the last version without migrations. It contains three experiments with results,
+a capsule, machines, warnings, runs and a timing run.
+"""
 
 import json
 import sqlite3
@@ -31,7 +34,7 @@ FOLDED = {"details", "machines", "capsules"}
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database that the code of before migrations wrote."""
+    """A database of the last version without migrations."""
     path = tmp_path / "relearn.db"
     with sqlite3.connect(path) as connection:
         connection.executescript(DUMP)
@@ -58,7 +61,7 @@ def tables(path: Path) -> set[str]:
 
 
 def described(engine: sa.Engine) -> dict[str, Any]:
-    """By table: everything that the database says of it."""
+    """Maps each table to its columns, keys, indexes and constraints in the database."""
     found = sa.inspect(engine)
     return {
         table: {
@@ -92,7 +95,7 @@ def test_the_known_revisions_are_those_of_the_migrations(engine: sa.Engine) -> N
         assert tuple(each.revision for each in found)[::-1] == migrations.REVISIONS
 
 
-def test_a_database_of_before_migrations_keeps_every_row(path: Path) -> None:
+def test_a_database_without_revision_keeps_every_row(path: Path) -> None:
     names = {name: [f'"{column[1]}"' for column in rows(path, f"PRAGMA table_info({name})")] for name in tables(path)}
     queries = {name: f"SELECT {', '.join(columns)} FROM {name} ORDER BY rowid" for name, columns in names.items()}
     before = {name: rows(path, query) for name, query in queries.items()}
@@ -113,7 +116,7 @@ def test_a_database_of_before_migrations_keeps_every_row(path: Path) -> None:
     assert rows(path, "SELECT * FROM alembic_version") == [(migrations.REVISIONS[-1],)]
 
 
-def test_a_database_of_before_migrations_says_what_was_written(path: Path) -> None:
+def test_a_database_without_revision_is_read_through_the_store(path: Path) -> None:
     store = Store(f"sqlite:///{path}")
     found = store.experiments()
     assert [(each.id, each.state, each.reason) for each in found] == [
@@ -144,8 +147,8 @@ def test_a_database_of_before_migrations_says_what_was_written(path: Path) -> No
     store.close()
 
 
-def work_goes_on(store: Store) -> None:
-    """What was done is found by its key, what was not can be done, and what it leaves can be read."""
+def check_usable(store: Store) -> None:
+    """Checks that finished nodes are found, and that open ones can be finished and read."""
     raw = small(arms=[{"name": "llf", "method": {"name": "llf"}}])
     experiment = submitted(store, raw)
     key, evaluation = (node(planned(raw), "llf", 1, kind).key for kind in ("generation", "evaluation"))
@@ -159,14 +162,14 @@ def work_goes_on(store: Store) -> None:
     assert [row.value for row in store.results_of(experiment, "llf", 0)] == [0.5]
 
 
-def test_work_goes_on_in_an_upgraded_database(path: Path) -> None:
+def test_an_upgraded_database_can_be_used(path: Path) -> None:
     store = Store(f"sqlite:///{path}")
-    work_goes_on(store)
+    check_usable(store)
     store.close()
 
 
-def test_tables_that_an_older_database_lacks_are_made(path: Path) -> None:
-    """Each of them was once new, and came when the database was opened next."""
+def test_missing_tables_of_an_older_database_are_created(path: Path) -> None:
+    """Older versions created each of these tables when they opened a database without it."""
     with sqlite3.connect(path) as connection:
         connection.executescript("".join(f"DROP TABLE {name};" for name in (*FOLDED, "timings")))
     connection.close()
@@ -175,11 +178,11 @@ def test_tables_that_an_older_database_lacks_are_made(path: Path) -> None:
     assert (store.capsule_of(WITH_CAPSULE), store.timing("d" * 64)) == (None, None)
     assert (store.machines_of(FAILED), store.details_of(WITH_CAPSULE)) == ({}, {})
     assert [row.value for row in store.results_of(WITH_CAPSULE, "normal", 0)] == [0.75]
-    work_goes_on(store)
+    check_usable(store)
     store.close()
 
 
-def test_a_database_of_a_later_version_is_refused_and_left_alone(url: str, engine: sa.Engine) -> None:
+def test_a_database_of_a_later_version_is_refused_and_not_changed(url: str, engine: sa.Engine) -> None:
     Store(url).close()
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
@@ -206,7 +209,7 @@ def test_the_refusal_names_no_password(path: Path) -> None:
 
 
 @pytest.mark.parametrize("dump", ["", DUMP])
-def test_many_that_open_one_database_at_once_all_succeed(tmp_path: Path, dump: str) -> None:
+def test_concurrent_openings_of_one_database_all_succeed(tmp_path: Path, dump: str) -> None:
     path = tmp_path / "relearn.db"
     with sqlite3.connect(path) as connection:
         connection.executescript(dump)
@@ -234,7 +237,7 @@ print(json.dumps("alembic" in sys.modules))
 
 
 def test_two_processes_that_open_a_new_database_at_once_both_succeed_without_alembic(url: str) -> None:
-    """Importing it would cost every start of the server and of a driver."""
+    """Importing alembic would slow down every start of the server and of a driver."""
     command = [sys.executable, "-c", OPENING, url]
     both = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for each in both:

@@ -1,6 +1,6 @@
-"""The tables as they were before migrations.
+"""Creates the tables of the versions before migrations.
 
-A database of that time has no revision and some or all of these tables, so only those that are missing are made.
+A database of such a version has no revision and some or all of these tables, so only missing tables are created.
 """
 
 import sqlalchemy as sa

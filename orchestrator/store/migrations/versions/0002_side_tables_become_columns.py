@@ -1,4 +1,4 @@
-"""Details and machines become columns of nodes, capsules a column of experiments."""
+"""Moves details and machines into columns of `nodes`, and capsules into a column of `experiments`."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,10 @@ def upgrade() -> None:
 
 
 def _fold(side: str, content: str, key: str, table: str, column: str) -> None:
-    """Moves `content` of each row of `side` to `column` of the row of `table` that its `key` names, and drops `side`."""
+    """Moves the column `content` of the table `side` into a new `column` of `table`, and drops `side`.
+
+    The column `key` of a row of `side` contains the primary key of the row of `table` to which it belongs.
+    """
     owner = "key" if table == "nodes" else "id"
     op.add_column(table, sa.Column(column, sa.JSON))
     found = f"(SELECT {side}.{content} FROM {side} WHERE {side}.{key} = {table}.{owner})"

@@ -1,1 +1,1 @@
-"""One module for each change of the schema, named by its revision."""
+"""Contains one module for each change of the schema. Their names begin with the revision."""
