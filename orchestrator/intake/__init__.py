@@ -1,4 +1,4 @@
-"""From raw JSON to a resolved spec."""
+"""Reads raw JSON into a resolved experiment spec."""
 
 from orchestrator.intake.read import read_spec
 

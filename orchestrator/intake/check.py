@@ -1,17 +1,11 @@
-"""Reads a spec from raw JSON and reports *every* problem at once: where it is, what is wrong, and the nearest known name."""
+"""Validates an expanded spec: reads it from raw JSON, applies all rules, and reports every problem at once."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from evaluators import AnyEvaluator, TransferEvaluator
-from orchestrator.intake.rules.arms import arm_problems
+from orchestrator.intake import rules
 from orchestrator.intake.rules.common import NOT_PREPARED
-from orchestrator.intake.rules.evaluations import evaluation_problems
-from orchestrator.intake.rules.forks import fork_problems
-from orchestrator.intake.rules.generations import spans
-from orchestrator.intake.rules.resources import resource_problems
-from orchestrator.intake.rules.search import search_problems
-from orchestrator.intake.rules.tables import table_problems
 from orchestrator.intake.salvage import salvage
 from orchestrator.problems import InvalidSpec, Problem
 from orchestrator.spec import MAX_ARMS, ExperimentSpec
@@ -22,25 +16,17 @@ from trainer.spec import method_with_recipe, with_recipe
 def check(
     raw: object, refused: Mapping[str, str] | None = None, missing: list[Problem] | None = None
 ) -> ExperimentSpec:
-    """The resolved spec: recipe values filled in, every choice explicit. Raises InvalidSpec with all problems.
+    """Returns the resolved spec, with the values of recipes filled in. Raises InvalidSpec with all problems.
 
-    `refused` are names of methods that may not be used, each with its reason; what was accepted once is read without.
-    Data that is not prepared is refused too, unless `missing` takes those problems: a plan needs no pixels.
+    `refused` maps the names of methods that may not be used to the reasons; a spec that was accepted before is read
+    without it. Data that is not prepared is refused as well, unless `missing` is given: the problems of such data are
+    then appended to that list, because a plan does not read images.
     """
     if not isinstance(raw, dict):
         raise InvalidSpec([Problem("", "WRONG_TYPE", f"An experiment is a JSON object, got {type(raw).__name__}.")])
     raw, problems = _without_refused(raw, refused or {})
     spec, partial, errors = salvage(_with_recipes(raw))
-    generations = spans(partial)
-    problems += [
-        *errors,
-        *arm_problems(partial),
-        *fork_problems(partial),
-        *resource_problems(partial),
-        *search_problems(partial),
-        *evaluation_problems(partial, generations),
-        *table_problems(partial, generations),
-    ]
+    problems += [*errors, *rules.problems(partial)]
     if missing is not None:
         missing += (problem for problem in problems if problem.code == NOT_PREPARED)
         problems = [problem for problem in problems if problem.code != NOT_PREPARED]
@@ -50,7 +36,10 @@ def check(
 
 
 def _without_refused(raw: dict[str, Any], refused: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
-    """Puts ordinary training where a refused method stands: the rest is still read, and none of the method's code runs."""
+    """Replaces each refused method with `normal`, and returns one problem for each.
+
+    The rest of the spec is still checked, and none of the code of a refused method runs.
+    """
     problems, arms = list[Problem](), []
     given = raw["arms"][:MAX_ARMS] if isinstance(raw.get("arms"), list) else []
     for index, arm in enumerate(given):
@@ -64,7 +53,7 @@ def _without_refused(raw: dict[str, Any], refused: Mapping[str, str]) -> tuple[d
 
 
 def _with_recipes(raw: dict[str, Any]) -> dict[str, Any]:
-    """The recipe's values wherever none was given; an arm's own training settings stand on the experiment's."""
+    """Fills in the values of recipes that are not given. An arm's own training settings extend the experiment's."""
     train = raw.get("train", {})
     if not isinstance(train, dict):
         return raw
@@ -76,6 +65,7 @@ def _with_recipes(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _arm_with_recipe(arm: dict[str, Any], train: dict[str, Any], model: object) -> dict[str, Any]:
+    """Fills in the values of the recipe in the training settings and method of an arm."""
     if isinstance(own := arm.get("train"), dict):
         train = train | own
         arm = arm | {"train": with_recipe(train)}
@@ -85,6 +75,7 @@ def _arm_with_recipe(arm: dict[str, Any], train: dict[str, Any], model: object) 
 
 
 def _resolved(spec: ExperimentSpec) -> ExperimentSpec:
+    """Returns the spec with all data and evaluation targets resolved."""
     evaluations = tuple(
         evaluation.model_copy(update={"evaluator": _resolved_evaluator(evaluation.evaluator)})
         for evaluation in spec.evaluations
@@ -101,11 +92,12 @@ def _resolved(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def _resolved_data(spec: data.AnyData) -> data.AnyData:
-    """With its digest; data that is not prepared stays as it was named, which only a plan may do."""
+    """Returns the data with its digest. Data that is not prepared, which only a plan accepts, is returned unchanged."""
     return spec if spec.problem() else spec.resolved()
 
 
 def _resolved_evaluator(evaluator: AnyEvaluator) -> AnyEvaluator:
+    """Returns the evaluator with its targets resolved, if it has targets."""
     if isinstance(evaluator, TransferEvaluator):
         targets = tuple(_resolved_data(data.named(text)).text() for text in evaluator.targets)
         return evaluator.model_copy(update={"targets": targets})

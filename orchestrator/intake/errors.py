@@ -1,4 +1,4 @@
-"""The errors of pydantic in our words: where, what, and the nearest known name."""
+"""Converts the errors of pydantic into problems, with a pointer, a message and the nearest known name."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from trainer import methods
 
 
 def problems_of(error: ValidationError, raw: object) -> Iterator[Problem]:
-    """Every mistake that pydantic found in `raw`."""
+    """Yields one problem for every error that pydantic found in `raw`."""
     for details in error.errors(include_url=False):
         if not _consequence(details):
             yield _problem(details, raw)
@@ -25,11 +25,15 @@ _CODES = {"duplicate": "DUPLICATE", "value_error": "CONTRADICTION"}
 
 
 def _consequence(details: Any) -> bool:
-    """Whether the error only says that a list is too short without its wrong items, which are reported themselves."""
+    """Returns whether the error only states that a list is too short without its invalid items.
+
+    The invalid items have problems of their own.
+    """
     return bool(details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"])
 
 
 def _problem(details: Any, raw: object) -> Problem:
+    """Returns the problem of one error of pydantic."""
     kind, context = str(details["type"]), details.get("ctx", {})
     path, known = _locate(list(details["loc"]), raw)
     name = path[-1] if path else ""
@@ -49,8 +53,8 @@ def _problem(details: Any, raw: object) -> Problem:
     if kind == "missing":
         return Problem(_pointer(path), "MISSING_FIELD", f"{name} is required")
     if kind in ("too_short", "too_long"):
-        limit = context.get("min_length" if kind == "too_short" else "max_length")
-        message = f"holds {len(details['input'])} items; {'at least' if kind == 'too_short' else 'at most'} {limit} are wanted"
+        limit = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        message = f"has {len(details['input'])} items: give {limit}"
         return Problem(_pointer(path), "OUT_OF_RANGE", message)
     if kind in _CODES:
         return Problem(_pointer(path), _CODES[kind], str(context.get("error", details["msg"])))
@@ -61,7 +65,7 @@ def _problem(details: Any, raw: object) -> Problem:
 
 
 def _why_not_offered(path: Sequence[str | int], name: str) -> str | None:
-    """What is wrong with the installed package that offers the method or evaluator at `path`, if one does."""
+    """Returns why the installed package that offers the method or evaluator at `path` cannot be used, if one does."""
     offered = {"method": methods.PLUGINS, "evaluator": evaluators.PLUGINS}.get(
         str(path[-2]) if len(path) > 1 else "", {}
     )
@@ -70,15 +74,15 @@ def _why_not_offered(path: Sequence[str | int], name: str) -> str | None:
 
 
 def _locate(location: list[str | int], raw: object) -> tuple[list[str | int], list[str]]:
-    """The path of pydantic's `location` in `raw` (without union tags), and the field names known in its last object."""
+    """Returns the path of pydantic's `location` in `raw`, without union tags, and its last object's known fields."""
     path: list[str | int] = []
     schema: dict[str, Any] = _SCHEMA
     for step in location:
         schema = _dereferenced(schema)
         mapping = schema.get("discriminator", {}).get("mapping", {})
-        if step in mapping:  # a union's tag, not a place in the document
+        if step in mapping:  # the tag of a union, which is not in the document
             schema = _dereferenced({"$ref": mapping[step]})
-        elif step in _TAGS and isinstance(raw, dict) and step not in raw:  # also a tag
+        elif step in _TAGS and isinstance(raw, dict) and step not in raw:  # the tag of a union without a discriminator
             schema = _SCHEMA["$defs"][_TAGS[str(step)]]
         elif isinstance(raw, dict):
             path.append(step)
@@ -93,7 +97,7 @@ def _locate(location: list[str | int], raw: object) -> tuple[list[str | int], li
 
 
 def _dereferenced(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema behind references, and behind the permission to be null."""
+    """Follows references, and removes the alternative null."""
     while "$ref" in schema or "anyOf" in schema:
         if "$ref" in schema:
             schema = _SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
@@ -103,9 +107,10 @@ def _dereferenced(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pointer(path: Sequence[str | int]) -> str:
+    """Returns the JSON pointer (RFC 6901) of a path."""
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
 
 
 _SCHEMA: dict[str, Any] = ExperimentSpec.model_json_schema()
 _TAGS = {"committed": "Committed", "weights": "Weights"}
-"""The tags of unions whose members differ by their fields, and what each stands for in the schema."""
+"""Maps the tags of unions without a discriminator to the names of their members in the schema."""

@@ -1,8 +1,8 @@
-"""Arms written as a grid: every combination of the listed values becomes an arm of its own.
+"""Expands grids: every combination of the listed values becomes an arm.
 
-`{"name": "seal", "method": {"name": "seal"}, "grid": {"ascent_scale": [0.001, 0.01, 0.1]}}` is three arms, named
-`seal-ascent_scale-0.001` and so on. A field without a dot is the method's; `train.epochs`, `model.width` and
-`data.label_noise` are the arm's own recipe, network and data.
+`{"name": "seal", "method": {"name": "seal"}, "grid": {"ascent_scale": [0.001, 0.01, 0.1]}}` is expanded into
+three arms, named `seal-ascent_scale-0.001` and so on. A field without a dot is a setting of the method. The fields
+`train.epochs`, `model.width` and `data.label_noise` belong to the training settings, network and data of the arm.
 """
 
 import itertools
@@ -19,7 +19,7 @@ Grid = dict[str, list[Any]]
 
 
 def expand(raw: dict[str, Any], source: SourceMap) -> tuple[dict[str, Any], SourceMap, list[Problem]]:
-    """`raw` with every grid as its arms, the map with their places, and what is wrong with the grids, at its place in `raw`."""
+    """Returns `raw` with every grid expanded, the extended source map, and the problems of the grids."""
     given = raw.get("arms")
     if not isinstance(given, list) or not any(isinstance(arm, dict) and "grid" in arm for arm in given):
         return raw, source, []
@@ -43,6 +43,7 @@ def expand(raw: dict[str, Any], source: SourceMap) -> tuple[dict[str, Any], Sour
 
 
 def _problem(pointer: str, grid: object) -> Problem | None:
+    """Returns the first problem of a grid at `pointer`, if it has one."""
     if not isinstance(grid, dict) or not grid:
         return Problem(pointer, "WRONG_TYPE", "a grid is an object of fields, each with a list of values")
     for field, values in grid.items():
@@ -52,16 +53,18 @@ def _problem(pointer: str, grid: object) -> Problem | None:
         if not isinstance(values, list) or not values:
             return Problem(at, "WRONG_TYPE", "a grid's field has a list of at least one value")
         written = [json.dumps(value, sort_keys=True) for value in values]
-        if len(set(written)) < len(written):
-            return Problem(at, "DUPLICATE", "a value stands here for the second time")
+        if twice := next((text for index, text in enumerate(written) if text in written[:index]), None):
+            return Problem(at, "DUPLICATE", f"the value {twice} is listed more than once: list each value once")
     return None
 
 
 def _product(grid: Grid) -> "itertools.islice[tuple[Any, ...]]":
+    """Returns the combinations of the grid's values, but not many more than an experiment may have."""
     return itertools.islice(itertools.product(*grid.values()), MAX_ARMS + 1)
 
 
 def _filled(raw: dict[str, Any], arm: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Returns `arm` with one combination of the grid's values, and with the name for it."""
     for field, value in values.items():
         part, _, name = field.rpartition(".") if "." in field else ("method", "", field)
         part, *path = [*part.split("."), name]
@@ -74,14 +77,15 @@ def _filled(raw: dict[str, Any], arm: dict[str, Any], values: dict[str, Any]) ->
 
 
 def _placed(below: Any, path: list[str], value: Any) -> Any:
+    """Returns `below` with `value` at `path`."""
     if not isinstance(below, dict):
-        return below  # what stands there is wrong by itself and is reported as such
+        return below  # not an object, which is reported as a problem of its own
     if len(path) == 1:
         return below | {path[0]: value}
     return below | {path[0]: _placed(below.get(path[0], {}), path[1:], value)}
 
 
 def _text(value: Any) -> str:
-    """`value` as a piece of a name."""
+    """Returns `value` as a part of a name."""
     text = value if isinstance(value, str) else json.dumps(value)
     return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-")

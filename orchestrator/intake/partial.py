@@ -1,4 +1,4 @@
-"""A spec without what is wrong in it by itself: typed parts for the rules, which skip what could not be read."""
+"""The partial spec: the valid parts of a spec, which may have invalid ones, as typed objects for the rules."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,24 +16,24 @@ T = TypeVar("T", covariant=True)
 
 @dataclass(frozen=True)
 class Part(Generic[T]):
-    """A part with its defaults where fields are `wrong`; `value` is None where nothing is left to read."""
+    """A part of a spec. The fields in `wrong` are invalid and have defaults; `value` is None if nothing is valid."""
 
     value: T | None
     wrong: frozenset[str] = frozenset()
 
     @property
     def whole(self) -> T | None:
-        """The part, if nothing in it is wrong."""
+        """The value if all its fields are valid, or None."""
         return None if self.wrong else self.value
 
     def field(self, name: str) -> Any:
-        """The value of a field; None where it could not be read."""
+        """Returns the value of a field, or None if it is invalid."""
         return None if self.value is None or name in self.wrong else getattr(self.value, name)
 
 
 @dataclass(frozen=True)
 class PartialFork:
-    """A fork field by field; `outside` says that it goes on from an earlier experiment."""
+    """A fork, with None for invalid fields. `outside` is true if it forks from an earlier experiment."""
 
     arm: str | None
     generation: int | None
@@ -42,7 +42,7 @@ class PartialFork:
 
 @dataclass(frozen=True)
 class PartialArm:
-    """An arm; parts are None where they are not given. `name` is as it was written, if it is a text."""
+    """An arm, with None for parts that are not given. `name` is the name as written, or None if it is not a string."""
 
     name: str | None
     method: Part[Method] | None
@@ -55,7 +55,10 @@ class PartialArm:
 
 @dataclass(frozen=True)
 class PartialEvaluation:
-    """An evaluation with None for each wrong item of its lists; `arms` None means all, `name` is the evaluator's as written."""
+    """An evaluation, with None for each invalid item of its lists.
+
+    `name` is the name of the evaluator as written. `arms` is None if the evaluation is for all arms.
+    """
 
     name: str | None
     evaluator: Part[Evaluator]
@@ -65,7 +68,7 @@ class PartialEvaluation:
 
 @dataclass(frozen=True)
 class PartialTable:
-    """A table of the report with its name as it was written."""
+    """A table of the report. `name` is its name as written."""
 
     name: str | None
     table: Part[ReportTable]
@@ -73,7 +76,7 @@ class PartialTable:
 
 @dataclass(frozen=True)
 class PartialSpec:
-    """A spec with None for each item of a list that is nothing of its kind, so that indices are those of the document."""
+    """A spec, with None for each invalid item of its lists, so that indices are the same as in the document."""
 
     data: Part[AnyData]
     model: Part[AnyModel]
@@ -87,17 +90,17 @@ class PartialSpec:
 
     @cached_property
     def by_name(self) -> dict[str, PartialArm]:
-        """The arms that have a name, by it."""
+        """Maps the names of arms to the arms; arms without a name are left out."""
         return {arm.name: arm for arm in self.arms if arm is not None and arm.name is not None}
 
     def data_of(self, arm: PartialArm) -> Part[AnyData]:
-        """What `arm` is trained on."""
+        """Returns the data that `arm` is trained on."""
         return arm.data or self.data
 
     def model_of(self, arm: PartialArm) -> Part[AnyModel]:
-        """The network of `arm`."""
+        """Returns the network of `arm`."""
         return arm.model or self.model
 
     def train_of(self, arm: PartialArm) -> Part[TrainSettings]:
-        """The recipe of `arm`."""
+        """Returns the training settings of `arm`."""
         return arm.train or self.train

@@ -1,4 +1,4 @@
-"""From what a researcher posted to a resolved spec: presets, grids, searches and references to earlier work are written out."""
+"""Reads a posted spec: expands presets, grids, searches and references to earlier work, and validates the result."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,10 @@ from orchestrator.store import Store
 def read_spec(
     raw: object, store: Store, refused: Mapping[str, str] | None = None, missing: list[Problem] | None = None
 ) -> ExperimentSpec:
-    """The spec that `raw` means, on this installation. Raises InvalidSpec with every problem, at the place it was written.
+    """Returns the resolved spec of `raw` on this installation.
 
-    `refused` and `missing` are as in `check`.
+    `refused` and `missing` have the same meaning as in `check`. Raises InvalidSpec with every problem; the pointers of
+    the problems refer to `raw`.
     """
     if not isinstance(raw, dict):
         return check(raw)

@@ -1,4 +1,4 @@
-"""Reads raw JSON once: the spec if nothing is wrong with it, and else its errors and what of it can be read all the same."""
+"""Reads raw JSON into a typed spec or, if values are invalid, into their errors and a partial spec of the others."""
 
 import json
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def salvage(raw: dict[str, Any]) -> tuple[ExperimentSpec | None, PartialSpec, list[Problem]]:
-    """The spec, what can be read of it, and every error in a value by itself; the spec is None where there is one."""
+    """Returns the spec, the partial spec, and the errors of single values. The spec is None if there are errors."""
     try:
         spec = strictly(_SPEC, raw)
     except ValidationError as error:
@@ -39,20 +39,20 @@ def salvage(raw: dict[str, Any]) -> tuple[ExperimentSpec | None, PartialSpec, li
 
 
 def strictly(kind: TypeAdapter[T], raw: object) -> T:
-    """`raw` as `kind` by the rules for JSON, where a list is a tuple and a text no number. Raises ValidationError."""
+    """Validates `raw` as `kind` by pydantic's strict rules for JSON. Raises ValidationError."""
     return kind.validate_json(json.dumps(raw))
 
 
 def read_part(kind: TypeAdapter[T], raw: Any) -> Part[T]:
     """`raw` as `kind` without its wrong fields; what was read already is whole."""
     if isinstance(raw, BaseModel):
-        return Part(raw)  # type: ignore[arg-type]  # only an object of `kind` stands in its place
+        return Part(raw)  # type: ignore[arg-type]  # already validated as `kind`
     try:
         return Part(strictly(kind, raw))
     except ValidationError as error:
         if not isinstance(raw, dict):
             return Part(None)
-        # a location begins with the tag of the union, if `kind` is one, and goes on with the field
+        # a location is the tag of the union, if `kind` is a union, followed by the field
         steps = [[step for step in details["loc"] if step in raw] for details in error.errors(include_url=False)]
         wrong = {str(fields[0]) for fields in steps if fields}
     if not wrong:
@@ -62,7 +62,7 @@ def read_part(kind: TypeAdapter[T], raw: Any) -> Part[T]:
 
 
 def _partial(document: dict[str, Any]) -> PartialSpec:
-    """`document` is raw JSON, or the fields of a spec that was read."""
+    """Returns the partial spec of `document`, which is raw JSON or the fields of a valid spec."""
     return PartialSpec(
         data=read_part(_DATA, document.get("data")),
         model=read_part(_MODEL, document.get("model", _default(ExperimentSpec, "model"))),
@@ -128,12 +128,12 @@ def _given(kind: TypeAdapter[T], raw: object) -> Part[T] | None:
 
 def _fields(given: object) -> dict[str, Any] | None:
     if isinstance(given, BaseModel):
-        return dict(iter(given))  # pairs, also where a field is called `keys`, which dict() would call
+        return dict(iter(given))  # dict(given) would call a field that is named `keys`
     return given if isinstance(given, dict) else None
 
 
 def _items(given: object, most: int) -> list[Any]:
-    """The first `most` items of a list; a longer one is refused anyway."""
+    """Returns the first `most` items of a list. Longer lists are invalid."""
     return list(given[:most]) if isinstance(given, list | tuple) else []
 
 

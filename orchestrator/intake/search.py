@@ -1,7 +1,7 @@
-"""The trials of a search are drawn and written out as arms, so that a plan needs to know nothing of searching.
+"""Expands a search: draws the trials and writes them out as arms, so that plans need no notion of a search.
 
-A value depends on the search's seed, the trial's number and the field alone: more trials begin with the same ones, and another
-field in the space moves no other.
+A value depends only on the seed of the search, the number of the trial, and the field. Increasing the number of trials
+or adding a field to the space therefore does not change the values of the other trials and fields.
 """
 
 import json
@@ -20,11 +20,11 @@ from trainer import methods
 from trainer.core.seeding import generator
 
 _DIGITS = 6
-"""Significant ones of a drawn number: more would only be harder to read."""
+"""The number of significant digits of a drawn number. More digits would be harder to read."""
 
 
 def draw(distribution: Distribution, seed: int, trial: int, field: str) -> Any:
-    """The value of `field` in a trial."""
+    """Returns the value of `field` in a trial."""
     random = generator(seed, "search", trial, field)
     if distribution.choice is not None:
         return distribution.choice[int(torch.randint(len(distribution.choice), (), generator=random))]
@@ -45,14 +45,14 @@ def draw(distribution: Distribution, seed: int, trial: int, field: str) -> Any:
 def expand(
     raw: dict[str, Any], source: SourceMap, refused: Collection[str] = ()
 ) -> tuple[dict[str, Any], SourceMap, list[Problem]]:
-    """`raw` with the trials of its search as arms, the map with their places, and what is wrong with the space.
+    """Returns `raw` with the trials of its search as arms, the extended source map, and the problems of the space.
 
-    A search that cannot be read is left as it is, for the check of the spec to report; one whose trials are there, too. Of
-    methods that are `refused` by name no code runs.
+    An invalid search is returned unchanged, because `check` reports its problems. A search whose trials are already
+    written out is returned unchanged as well. No code runs of methods whose names are in `refused`.
     """
     if raw.get("search") is None:
         return raw, source, []
-    raw = raw | {"search": _short(raw["search"])}
+    raw = raw | {"search": _without_short_forms(raw["search"])}
     search, arms = read_part(_SEARCH, raw["search"]).whole, raw.get("arms")
     if search is None or search.arms or not isinstance(arms, list):
         return raw, source, []
@@ -80,7 +80,10 @@ def expand(
 
 
 def _moved(source: SourceMap, search: Search, index: int, arms: int, evaluations: object) -> SourceMap:
-    """The map after the trials took the place of the arm at `index` of so many, and the objective became an evaluation."""
+    """Returns the source map after the expansion.
+
+    The trials replace the arm at `index`, of `arms` arms in total, and the objective is appended to the `evaluations`.
+    """
     trials = [f"/arms/{index + number}" for number in range(search.trials)]
     before = dict.fromkeys(trials, f"/arms/{index}")
     before |= {f"{trial}/method/{field}": f"/search/space/{field}" for trial in trials for field in search.space}
@@ -91,6 +94,7 @@ def _moved(source: SourceMap, search: Search, index: int, arms: int, evaluations
 
 
 def _trial(raw: dict[str, Any], arm: dict[str, Any], search: Search, number: int) -> dict[str, Any]:
+    """Returns the arm of one trial."""
     drawn = {field: draw(distribution, search.seed, number, field) for field, distribution in search.space.items()}
     width = max(2, len(str(search.trials - 1)))
     trial = arm | {"name": f"{search.arm}-t{number:0{width}}", "method": arm["method"] | drawn}
@@ -101,7 +105,7 @@ def _trial(raw: dict[str, Any], arm: dict[str, Any], search: Search, number: int
 
 
 def _evaluations(given: Any, arm: str, trials: list[str], evaluator: Any) -> Any:
-    """With the trials wherever `arm` is named, and the objective on every generation of each."""
+    """Returns the evaluations with `arm` replaced by the trials, plus the objective on every generation."""
     if not isinstance(given, list):
         return given
     named_by_trials = []
@@ -113,8 +117,8 @@ def _evaluations(given: Any, arm: str, trials: list[str], evaluator: Any) -> Any
     return [*named_by_trials, {"evaluator": evaluator, "on": ["every"], "arms": trials}]
 
 
-def _short(written: Any) -> Any:
-    """An evaluator given by name alone is the one with its usual settings; a test objective holds nothing out."""
+def _without_short_forms(written: Any) -> Any:
+    """Writes out the short forms: an evaluator given as a name, and no holdout for an objective on the test images."""
     objective = written.get("objective") if isinstance(written, dict) else None
     if not isinstance(objective, dict):
         return written
@@ -124,10 +128,10 @@ def _short(written: Any) -> Any:
 
 
 def _space_problems(search: Search, method: dict[str, Any]) -> list[Problem]:
-    """What the method says against values that could be drawn."""
+    """Returns the problems of the method with values that could be drawn."""
     kind = methods.METHODS.get(str(method.get("name")))
     if kind is None:
-        return []  # reported of the arm
+        return []  # reported as a problem of the arm
     adapter, problems = TypeAdapter(kind), []
     known = [name for name in kind.model_fields if name != "name"]
     for field, distribution in search.space.items():

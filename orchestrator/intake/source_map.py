@@ -1,4 +1,4 @@
-"""Where the parts of an expanded spec were written, so that every problem is reported at a place that the user knows."""
+"""Maps pointers into an expanded spec to pointers into the posted one, so that problems name what the user wrote."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from orchestrator.problems import Problem
 
 @dataclass(frozen=True)
 class _Move:
-    """What one expansion did: the pointer before by the pointer after, and which of the latter are copies of one part."""
+    """One expansion. `before` maps pointers after it to pointers before it; `copies` are pointers after it."""
 
     before: Mapping[str, str]
     copies: frozenset[str]
@@ -16,23 +16,27 @@ class _Move:
 
 @dataclass(frozen=True)
 class SourceMap:
-    """A pointer into the expanded document to a pointer into what the user wrote. The empty one changes no pointer."""
+    """Maps pointers into the expanded document to pointers into the posted one. The empty map changes no pointer."""
 
     moves: tuple[_Move, ...] = ()
 
     def then(self, before: Mapping[str, str], copies: Collection[str] = ()) -> "SourceMap":
-        """This map after a further expansion, by which `before[pointer]` came to be at `pointer`, with all that is below it.
+        """Returns this map extended by a further expansion.
 
-        What the user wrote once and the expansion wrote out several times is named in `copies`, by pointers afterwards.
+        `before` maps pointers after the expansion to pointers before it, and applies to everything below them. `copies`
+        are the pointers, after the expansion, to parts that the user wrote once and the expansion repeated.
         """
         return SourceMap((*self.moves, _Move(before, frozenset(copies))))
 
     def written(self, pointer: str) -> str:
-        """The place that the user wrote, of what is at `pointer` in the expanded document."""
+        """Returns the pointer into the posted document for a `pointer` into the expanded one."""
         return self._traced(pointer)[0]
 
     def reported(self, problems: Iterable[Problem]) -> Iterator[Problem]:
-        """The problems of the expanded document at the places that the user wrote; what copies have in common, once."""
+        """Yields the problems of the expanded document with pointers into the posted one.
+
+        Problems with the same pointer and code that several copies have are yielded once.
+        """
         seen: set[tuple[str, str]] = set()
         for problem in problems:
             pointer, copied = self._traced(problem.pointer)
@@ -42,6 +46,7 @@ class SourceMap:
                 seen.add((pointer, problem.code))
 
     def _traced(self, pointer: str) -> tuple[str, bool]:
+        """Returns the pointer into the posted document, and whether it is part of a copy."""
         copied = False
         for move in reversed(self.moves):
             above = list(_above(pointer))
@@ -53,7 +58,7 @@ class SourceMap:
 
 
 def _above(pointer: str) -> Iterator[str]:
-    """`pointer` and what it is a part of, from the inside out."""
+    """Yields `pointer` and the pointers to everything that contains it, innermost first."""
     while pointer:
         yield pointer
         pointer = pointer.rpartition("/")[0]

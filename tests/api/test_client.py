@@ -62,7 +62,7 @@ def test_the_client_lists_every_problem_with_its_suggestion(remote: Client) -> N
     assert str(refused.value).splitlines() == [
         "The experiment's spec is invalid: 2 problem(s) found; nothing was stored",
         "  /trian: 'trian' is not a field here (did you mean 'train'?)",
-        "  /seeds/1: 0 stands here for the second time",
+        "  /seeds/1: 0 is given more than once: keep one of them",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the arms are trained on and how: data, recipes, and methods that fit them, or checkpoints instead."""
+"""Rules for arms: data, training settings, methods, checkpoints and names."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +11,7 @@ from trainer.spec import TrainSettings
 
 
 def arm_problems(spec: PartialSpec) -> Iterator[Problem]:
-    """Problems of data, recipes, methods and checkpoints, the experiment's before each arm's own, and of names given twice."""
+    """Yields the problems of the experiment's data and settings, then those of each arm, then repeated names."""
     yield from not_prepared("/data", spec.data)
     yield from _recipe_problems("/train", spec.train)
     for index, arm in enumerate(spec.arms):
@@ -23,6 +23,7 @@ def arm_problems(spec: PartialSpec) -> Iterator[Problem]:
 
 
 def _own_problems(pointer: str, arm: PartialArm) -> Iterator[Problem]:
+    """Yields the problems of the arm's own data and training settings."""
     if arm.data is not None:
         yield from not_prepared(f"{pointer}/data", arm.data)
     if arm.train is not None:
@@ -30,19 +31,22 @@ def _own_problems(pointer: str, arm: PartialArm) -> Iterator[Problem]:
 
 
 def _recipe_problems(pointer: str, train: Part[TrainSettings]) -> Iterator[Problem]:
+    """Yields the contradictions within training settings."""
     if train.value is not None and not train.wrong & {"epochs", "generations", "schedule"}:
         yield from (contradiction(f"{pointer}/{field}", message) for field, message in train.value.problems())
 
 
 def _kind_problems(pointer: str, arm: PartialArm) -> Iterator[Problem]:
+    """Yields a problem unless the arm has either a method or a checkpoint."""
     if arm.method is None and arm.checkpoint is None:
-        message = "method is required (or checkpoint, to judge what is there)"
+        message = "method is required (or checkpoint, to evaluate an existing one)"
         yield Problem(f"{pointer}/method", "MISSING_FIELD", message)
     if arm.method is not None and arm.checkpoint is not None:
         yield contradiction(f"{pointer}/checkpoint", "an arm has either a method or a checkpoint: leave one out")
 
 
 def _method_problems(pointer: str, arm: PartialArm, spec: PartialSpec) -> Iterator[Problem]:
+    """Yields the settings of the method that do not fit the number of epochs or the network."""
     method, model = arm.method, spec.model_of(arm).value
     if method is None or method.value is None or model is None:
         return
@@ -53,4 +57,5 @@ def _method_problems(pointer: str, arm: PartialArm, spec: PartialSpec) -> Iterat
 
 @cache
 def _parameter_names(model: models.AnyModel) -> list[str]:
+    """Returns the names of the network's parameters."""
     return [name for name, _ in models.skeleton(model, classes=2).named_parameters()]

@@ -1,4 +1,4 @@
-"""Problems that several rules report."""
+"""The problems that several rules report."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -7,31 +7,34 @@ from orchestrator.problems import Problem, nearest
 from trainer.core.data import AnyData
 
 NOT_PREPARED = "NOT_PREPARED"
-"""Code of the problem that data is not on this machine."""
+"""The code of the problem that data is not prepared on this machine."""
 
 
 def contradiction(pointer: str, message: str) -> Problem:
-    """Values that are fine alone and wrong together."""
+    """Returns the problem of values that are valid alone and invalid together."""
     return Problem(pointer, "CONTRADICTION", message)
 
 
 def unknown_arm(pointer: str, name: str, arms: Collection[str], remedy: str = "") -> Problem:
-    """A name that is none of the experiment's `arms`."""
+    """Returns the problem of a name that is not one of the experiment's `arms`."""
     message = f"{name!r} is not an arm of this experiment{remedy}"
     return Problem(pointer, "UNKNOWN_VALUE", message, nearest(name, list(arms)))
 
 
 def repeated(pointer: str, values: Sequence[str | int | None]) -> Iterator[Problem]:
-    """Values that are in the list already; `pointer` has braces for the index, and None is no value."""
+    """Yields a problem for each value that occurs earlier in the list. None is not a value.
+
+    `pointer` is a format string with `{}` for the index.
+    """
     seen = set()
     for index, value in enumerate(values):
         if value in seen:
-            yield Problem(pointer.format(index), "DUPLICATE", f"{value!r} stands here for the second time")
+            yield Problem(pointer.format(index), "DUPLICATE", f"{value!r} is given more than once: keep one of them")
         if value is not None:
             seen.add(value)
 
 
 def not_prepared(pointer: str, data: Part[AnyData]) -> Iterator[Problem]:
-    """Data that is not on this machine."""
+    """Yields a problem if the data is valid and not prepared on this machine."""
     if data.whole is not None and (missing := data.whole.problem()):
         yield Problem(pointer, NOT_PREPARED, missing)

@@ -1,4 +1,4 @@
-"""Which arms and generations an evaluation is on, and whether its evaluator can evaluate them."""
+"""Rules for evaluations: their arms and generations must exist, and the evaluator must fit the data and network."""
 
 from collections.abc import Collection, Iterator
 
@@ -10,46 +10,56 @@ from orchestrator.problems import Problem, nearest
 from trainer.core import data
 
 
-def evaluation_problems(spec: PartialSpec, spans: dict[str, range]) -> Iterator[Problem]:
-    """Problems of each evaluation's arms, generations and evaluator; `spans` are the generations of each arm by name."""
+def evaluation_problems(spec: PartialSpec, generations: dict[str, range]) -> Iterator[Problem]:
+    """Yields the problems of each evaluation's arms, generations and evaluator.
+
+    `generations` maps the name of each arm to its generations.
+    """
     for index, evaluation in enumerate(spec.evaluations):
         if evaluation is not None:
-            yield from _name_problems(f"/evaluations/{index}/arms", evaluation, spans)
-            yield from _moment_problems(f"/evaluations/{index}/on", evaluation, spans)
+            yield from _name_problems(f"/evaluations/{index}/arms", evaluation, generations)
+            yield from _generation_problems(f"/evaluations/{index}/on", evaluation, generations)
             yield from _evaluator_problems(f"/evaluations/{index}/evaluator", evaluation, spec)
 
 
 def _evaluated(evaluation: PartialEvaluation, arms: Collection[str]) -> list[str]:
-    """The names among `arms` that it means, in its own order."""
+    """Returns the names among `arms` that the evaluation is for, in the order of the evaluation."""
     if evaluation.arms is None:
         return list(arms)
     return [name for name in evaluation.arms if name is not None and name in arms]
 
 
-def _name_problems(pointer: str, evaluation: PartialEvaluation, spans: dict[str, range]) -> Iterator[Problem]:
+def _name_problems(pointer: str, evaluation: PartialEvaluation, generations: dict[str, range]) -> Iterator[Problem]:
+    """Yields the names that are not arms of the experiment, and repeated names."""
     names = evaluation.arms or ()
     for index, name in enumerate(names):
-        if name is not None and name not in spans:
-            yield unknown_arm(f"{pointer}/{index}", name, spans)
+        if name is not None and name not in generations:
+            yield unknown_arm(f"{pointer}/{index}", name, generations)
     yield from repeated(f"{pointer}/{{}}", names)
 
 
-def _moment_problems(pointer: str, evaluation: PartialEvaluation, spans: dict[str, range]) -> Iterator[Problem]:
-    chosen = _evaluated(evaluation, spans)
-    for index, moment in enumerate(evaluation.on):
-        if isinstance(moment, int):
-            without = next((name for name in chosen if moment not in spans[name]), None)
+def _generation_problems(
+    pointer: str, evaluation: PartialEvaluation, generations: dict[str, range]
+) -> Iterator[Problem]:
+    """Yields the generations that one of the evaluated arms does not have."""
+    chosen = _evaluated(evaluation, generations)
+    for index, generation in enumerate(evaluation.on):
+        if isinstance(generation, int):
+            without = next((name for name in chosen if generation not in generations[name]), None)
             if without is not None:
-                yield contradiction(f"{pointer}/{index}", lacking(moment, without, spans[without]))
+                yield contradiction(f"{pointer}/{index}", lacking(generation, without, generations[without]))
 
 
 def _evaluator_problems(pointer: str, evaluation: PartialEvaluation, spec: PartialSpec) -> Iterator[Problem]:
+    """Yields the settings of the evaluator that do not fit its data or networks."""
     evaluator = evaluation.evaluator.value
     if evaluator is None:
         return
     arms = [spec.by_name[name] for name in _evaluated(evaluation, spec.by_name)]
     everything = evaluation.arms is None and not arms
-    trusted = not evaluation.evaluator.wrong & set(type(evaluator).model_fields)  # else its defaults would be checked
+    trusted = not evaluation.evaluator.wrong & set(
+        type(evaluator).model_fields
+    )  # otherwise its defaults would be checked
     if isinstance(evaluator, TransferEvaluator):
         yield from _target_problems(pointer, evaluator, trusted)
     elif trusted:
@@ -64,6 +74,7 @@ def _evaluator_problems(pointer: str, evaluation: PartialEvaluation, spec: Parti
 
 
 def _target_problems(pointer: str, evaluator: TransferEvaluator, trusted: bool) -> Iterator[Problem]:
+    """Yields the targets that are unknown, not prepared, repeated, or unsuitable."""
     seen: dict[data.AnyData, str] = {}
     for index, text in enumerate(evaluator.targets):
         at = f"{pointer}/targets/{index}"
@@ -83,10 +94,11 @@ def _target_problems(pointer: str, evaluator: TransferEvaluator, trusted: bool) 
 
 
 def _usable(source: Part[data.AnyData]) -> data.AnyData | None:
-    """The data, if it is right and on this machine."""
+    """Returns the data if it is valid and prepared on this machine, or None."""
     return None if source.whole is None or source.whole.problem() else source.whole
 
 
 def _unfit(pointer: str, evaluator: Evaluator, target: data.AnyData | None) -> Iterator[Problem]:
+    """Yields the settings of the evaluator that do not fit the data `target`."""
     for field, message in evaluator.problems(target):
         yield contradiction(f"{pointer}/{field}", message)

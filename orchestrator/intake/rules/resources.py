@@ -1,4 +1,4 @@
-"""How much is asked for at once: workers and GPUs, seeds, and generations in all."""
+"""Rules for the size of an experiment: workers and GPUs, seeds, and the total number of generations."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ from orchestrator.intake.rules.common import contradiction, repeated
 from orchestrator.problems import Problem
 
 MAX_NODES = 100_000
-"""Generations that one experiment may ask for."""
+"""The number of generations that one experiment may request."""
 
 
 def resource_problems(spec: PartialSpec) -> Iterator[Problem]:
-    """Workers that cannot share a batch or a GPU, seeds given twice, and more generations than one experiment may have."""
+    """Yields problems of workers that cannot share a batch or GPU, of repeated seeds, and of too many generations."""
     resources, arms = spec.resources.value, [arm for arm in spec.arms if arm is not None]
     recipes = [spec.train, *(spec.train_of(arm) for arm in arms)]
     smallest = min((train.value.batch_size for train in recipes if train.value is not None), default=None)
@@ -23,4 +23,5 @@ def resource_problems(spec: PartialSpec) -> Iterator[Problem]:
     yield from repeated("/seeds/{}", spec.seeds)
     total = sum(spec.train_of(arm).field("generations") or 0 for arm in arms) * len(spec.seeds)
     if total > MAX_NODES:
-        yield contradiction("", f"{total} generations are asked for (arms x seeds x generations); at most {MAX_NODES}")
+        message = f"{total} generations are requested (arms x seeds x generations): request at most {MAX_NODES}"
+        yield contradiction("", message)

@@ -1,4 +1,4 @@
-"""What a search and the rest of its spec contradict each other in; above all, every way to choose on the test images."""
+"""Rules for a search, which above all prevent an unintended selection on the test images."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from orchestrator.problems import Problem, nearest
 from orchestrator.spec import Search
 from trainer.core import data
 
-_AGAIN = "leave search.arms out, and the trials are drawn again"
+_REMEDY = "leave search.arms out to draw the trials again"
 
 
 def search_problems(spec: PartialSpec) -> Iterator[Problem]:
-    """Problems of a search whose trials are written out, and in which nothing is wrong by itself."""
+    """Yields the problems of a search that is valid by itself and whose trials are written out."""
     search = spec.search.whole if spec.search is not None else None
     if search is None or not search.arms:
         return
@@ -27,69 +27,76 @@ def search_problems(spec: PartialSpec) -> Iterator[Problem]:
 
 
 def _count_problems(search: Search, spec: PartialSpec) -> Iterator[Problem]:
+    """Yields problems of the numbers of trials, of kept trials and of workers, and of unknown trials."""
     for index, name in enumerate(search.arms):
         if name not in spec.by_name:
-            remedy = ": leave arms out, and the trials are drawn again"
-            yield unknown_arm(f"/search/arms/{index}", name, spec.by_name, remedy)
+            yield unknown_arm(f"/search/arms/{index}", name, spec.by_name, f": {_REMEDY}")
     if len(search.arms) != search.trials:
-        message = f"{search.trials} trials are asked for and {len(search.arms)} listed"
-        yield contradiction("/search/trials", f"{message}: leave arms out to draw them again")
+        message = f"{search.trials} trials are requested and {len(search.arms)} are listed"
+        yield contradiction("/search/trials", f"{message}: {_REMEDY}")
     if search.keep > search.trials:
-        message = f"{search.keep} cannot be kept of {search.trials} trials: keep at most as many"
+        message = f"{search.keep} of {search.trials} trials cannot be kept: keep at most {search.trials}"
         yield contradiction("/search/keep", message)
     if (workers := spec.resources.field("workers") or 1) > 1:
-        message = f"a trial is trained by one worker, got {workers}: use 1, trials run beside each other"
+        message = f"a trial is trained by one worker, got {workers}: use 1; trials run in parallel"
         yield contradiction("/resources/workers", message)
 
 
 def _trial_problems(search: Search, trials: dict[str, PartialArm]) -> Iterator[Problem]:
-    """What a search that drew its trials would not have written."""
+    """Yields problems of trials that this program would not have drawn."""
     if len(set(search.arms)) < len(search.arms):
-        yield contradiction("/search/arms", f"a trial stands here for the second time: {_AGAIN}")
+        twice = next(name for index, name in enumerate(search.arms) if name in search.arms[:index])
+        yield contradiction("/search/arms", f"the trial {twice!r} is listed more than once: {_REMEDY}")
     if wrong := [name for name, trial in trials.items() if trial.method is None or trial.checkpoint is not None]:
-        yield contradiction("/search/arms", f"{wrong[0]!r} is not trained, so it is no trial: {_AGAIN}")
+        message = f"{wrong[0]!r} is a checkpoint or has no method, so it cannot be a trial: {_REMEDY}"
+        yield contradiction("/search/arms", message)
     if wrong := [name for name, trial in trials.items() if trial.fork is not None and trial.fork.outside]:
-        message = f"{wrong[0]!r} goes on from an earlier experiment, which a trial cannot: leave its fork out"
+        message = f"{wrong[0]!r} forks from an earlier experiment, which a trial cannot do: leave its fork out"
         yield contradiction("/search/arms", message)
 
 
 def _length_problems(search: Search, trials: list[PartialArm], spec: PartialSpec) -> Iterator[Problem]:
-    """Trials of different lengths, or too short for the first rung."""
+    """Yields problems of trials with different numbers of generations, or too few for the first rung."""
     known = [spec.train_of(trial).field("generations") for trial in trials]
     lengths = dict.fromkeys(generations for generations in known if generations is not None)
     if len(lengths) > 1:
         listed = " and ".join(sorted(map(str, lengths)))
-        yield contradiction("/search/arms", f"the trials have {listed} generations: give all as many")
+        yield contradiction("/search/arms", f"the trials have {listed} generations: give all trials the same number")
     generations = next(iter(lengths), 1)
     if search.early_stop and 1 < generations <= search.early_stop.min_generations:
-        message = f"no generation is left to save after {search.early_stop.min_generations}"
-        message += f": the last of {generations} is {generations - 1}; use less, or early_stop null"
+        message = f"early stopping cannot save any generation after {search.early_stop.min_generations}"
+        message += f": the last of {generations} is {generations - 1}; use a smaller value, or set early_stop to null"
         yield contradiction("/search/early_stop/min_generations", message)
 
 
 def _measure_problems(search: Search, spec: PartialSpec) -> Iterator[Problem]:
+    """Yields a problem if no evaluation measures the objective."""
     whole = len(search.arms) == search.trials and all(name in spec.by_name for name in search.arms)
     if whole and not any(each is not None and _measures(each, search) for each in spec.evaluations):
-        message = f"no evaluation measures it after every generation of every trial: {_AGAIN}"
+        message = f"no evaluation measures the objective after every generation of every trial: {_REMEDY}"
         yield contradiction("/search/objective", message)
 
 
 def _measures(evaluation: PartialEvaluation, search: Search) -> bool:
-    """Whether the evaluation is the objective, on every generation of all trials."""
+    """Returns whether the evaluation measures the objective after every generation of all trials."""
     everyone = evaluation.arms is None or set(search.arms) <= set(evaluation.arms)
     return everyone and evaluation.on == ("every",) and evaluation.evaluator.whole == search.objective.evaluator
 
 
 def _split_problems(search: Search, trials: list[PartialArm], spec: PartialSpec) -> Iterator[Problem]:
-    """Trials and an objective that do not hold the same images out."""
+    """Yields problems if the trials and the objective do not hold out the same images."""
     known = {spec.data_of(trial).field("holdout") for trial in trials}
     shares = sorted(float(share) for share in known if share is not None)
     if search.objective.on == "test":
         if search.holdout:
-            message = f"an objective on test holds nothing out, got {search.holdout}: leave one of them out"
+            message = (
+                f"an objective on the test images needs no holdout, got {search.holdout}: leave out holdout, or on"
+            )
             yield contradiction("/search/holdout", message)
         for share in filter(None, shares):
-            message = f"the data holds {share} out in place of its test images: leave that out, or on"
+            message = (
+                f"the data holds out {share}, which replaces its test images: leave out the holdout of the data, or on"
+            )
             yield contradiction("/search/objective/on", message)
         return
     if not search.holdout:
@@ -97,27 +104,31 @@ def _split_problems(search: Search, trials: list[PartialArm], spec: PartialSpec)
         remedy = 'give a share, or ask for the test images by name: "on": "test"'
         yield contradiction("/search/holdout", f"{message}: {remedy}")
     elif other := [share for share in shares if share != search.holdout]:
-        message = f"the search holds {search.holdout} out and the data {other[0]}: give the data none, or the same"
+        message = (
+            f"the search holds out {search.holdout} and the data {other[0]}: give the data no holdout, or the same one"
+        )
         yield contradiction("/search/holdout", message)
     yield from _target_problems(search)
 
 
 def _target_problems(search: Search) -> Iterator[Problem]:
+    """Yields the targets of the objective that are evaluated on test images."""
     evaluator = search.objective.evaluator
     for index, text in enumerate(evaluator.targets if isinstance(evaluator, TransferEvaluator) else ()):
         try:
             target = data.named(text)
         except ValueError:
-            continue  # reported of the evaluation that the objective is
+            continue  # reported as a problem of the objective's evaluation
         if not target.holdout:
             remedy = (
                 f'write "{text}%{search.holdout!r}" to hold training images out, or ask for it by name: "on": "test"'
             )
-            message = f"{text!r} would be judged on its test images: {remedy}"
+            message = f"{text!r} would be evaluated on its test images: {remedy}"
             yield contradiction(f"/search/objective/evaluator/targets/{index}", message)
 
 
 def _score_problems(search: Search) -> Iterator[Problem]:
+    """Yields problems if the objective is not one known number with the right direction."""
     objective, evaluator = search.objective, search.objective.evaluator
     if isinstance(evaluator, TransferEvaluator) and len(evaluator.targets) > 1:
         message = "an objective is one number: name one target"
@@ -128,5 +139,5 @@ def _score_problems(search: Search) -> Iterator[Problem]:
         yield Problem("/search/objective/metric", "UNKNOWN_VALUE", message, nearest(objective.metric, scores))
     better = {"higher": "max", "lower": "min"}.get(evaluator.about(objective.metric).better or "")
     if better not in (None, objective.mode):
-        message = f"of {objective.metric} the {'lower' if better == 'min' else 'higher'} is better: use mode {better}"
+        message = f"a {'lower' if better == 'min' else 'higher'} {objective.metric} is better: use mode {better}"
         yield contradiction("/search/objective/mode", message)

@@ -1,4 +1,4 @@
-"""The values that a search draws: in range, of the right law, the same every time, and written out as arms."""
+"""The values that a search draws: their ranges, distributions and reproducibility, and their expansion into arms."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from orchestrator.intake import search as sampling
+from orchestrator.intake import search as searching
 from orchestrator.intake.search import draw
 from orchestrator.intake.source_map import SourceMap
 from orchestrator.problems import Problem
@@ -28,7 +28,7 @@ def drawn(distribution: Distribution, seed: int = 0, field: str = "f") -> list[A
     seed=st.integers(0, 2**31),
     trial=st.integers(0, 999),
 )
-def test_numbers_are_within_their_interval(low: float, width: float, seed: int, trial: int) -> None:
+def test_numbers_are_in_their_interval(low: float, width: float, seed: int, trial: int) -> None:
     high = low + width
     if low < high:
         assert low <= draw(Distribution(uniform=(low, high)), seed, trial, "f") <= high
@@ -45,14 +45,14 @@ def test_the_logarithms_of_log_uniform_values_are_uniform() -> None:
     assert stats.kstest(logarithms, stats.uniform(-3, 4).cdf).pvalue > 0.01
 
 
-def test_whole_numbers_are_whole_and_reach_both_ends_alike() -> None:
+def test_integers_are_uniform_and_include_both_ends() -> None:
     values = drawn(Distribution(int=(3, 7)))
     assert {type(value) for value in values} == {int}
     assert sorted(set(values)) == [3, 4, 5, 6, 7]
     assert stats.chisquare([values.count(value) for value in range(3, 8)]).pvalue > 0.01
 
 
-def test_every_choice_is_drawn_alike() -> None:
+def test_choices_are_uniform() -> None:
     values = drawn(Distribution(choice=("a", None, 0.5, True)))
     counts = [values.count(value) for value in ("a", None, 0.5, True)]
     assert sum(counts) == MANY
@@ -68,7 +68,7 @@ def test_a_value_depends_on_seed_trial_and_field_and_on_nothing_else() -> None:
     assert both.pvalue > 0.01
 
 
-def test_values_are_short_to_read() -> None:
+def test_numbers_have_six_significant_digits() -> None:
     assert all(value == float(f"{value:.6g}") for value in drawn(LOG)[:50])
 
 
@@ -90,12 +90,10 @@ def test_values_are_short_to_read() -> None:
         {"normal": [0, 1]},
     ],
 )
-def test_other_distributions_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_distributions_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         Distribution.model_validate(wrong)
 
-
-# --- written out ---
 
 SPACE = {"ascent_scale": {"log_uniform": [0.001, 0.1]}, "ascent_epochs": {"int": [1, 3]}}
 
@@ -117,10 +115,10 @@ def raw(**changes: Any) -> dict[str, Any]:
 
 
 def expand(given: dict[str, Any], *refused: str) -> tuple[dict[str, Any], SourceMap, list[Problem]]:
-    return sampling.expand(given, SourceMap(), refused)
+    return searching.expand(given, SourceMap(), refused)
 
 
-def test_trials_are_arms_in_the_place_of_their_pattern() -> None:
+def test_trials_replace_the_arm_of_the_search() -> None:
     expanded, source, problems = expand(raw())
     assert problems == []
     assert [arm["name"] for arm in expanded["arms"]] == ["normal", "seal-t00", "seal-t01", "seal-t02", "llf"]
@@ -147,7 +145,7 @@ def test_trials_are_arms_in_the_place_of_their_pattern() -> None:
     assert source.written("/evaluations/1/evaluator") == "/search/objective/evaluator"
 
 
-def test_the_experiments_data_is_held_out_where_the_arm_has_none_of_its_own() -> None:
+def test_the_experiments_data_is_held_out_if_the_arm_has_no_own_data() -> None:
     given = raw(holdout=0.5)
     del given["arms"][1]["data"]
     expanded, _, _ = expand(given)
@@ -155,14 +153,14 @@ def test_the_experiments_data_is_held_out_where_the_arm_has_none_of_its_own() ->
     assert expanded["data"] == {"name": "digits-noisy"}
 
 
-def test_a_test_objective_leaves_the_data_as_it_is() -> None:
+def test_a_test_objective_does_not_change_the_data() -> None:
     expanded, _, problems = expand(raw(objective={"evaluator": "accuracy", "metric": "top1", "on": "test"}))
     assert problems == []
     assert expanded["arms"][1]["data"] == {"name": "digits"}
     assert expanded["search"]["holdout"] == 0
 
 
-def test_more_trials_begin_with_the_same_ones_and_another_field_moves_no_other() -> None:
+def test_more_trials_or_fields_do_not_change_the_other_values() -> None:
     def methods(**changes: Any) -> list[dict[str, Any]]:
         return [arm["method"] for arm in expand(raw(**changes))[0]["arms"][1:-1]]
 
@@ -174,13 +172,13 @@ def test_more_trials_begin_with_the_same_ones_and_another_field_moves_no_other()
     assert expand(raw(trials=150))[0]["arms"][1]["name"] == "seal-t000"
 
 
-def test_what_is_written_out_is_not_drawn_again() -> None:
+def test_trials_that_are_written_out_are_not_drawn_again() -> None:
     expanded, _, _ = expand(raw())
     assert expand(expanded) == (expanded, SourceMap(), [])
 
 
 @pytest.mark.parametrize("search", [None, {}, [], "seal", {"arm": "seal"}, {"arm": 3, "space": SPACE}])
-def test_what_cannot_be_read_is_left_for_the_check_to_tell(search: object) -> None:
+def test_an_invalid_search_is_not_expanded(search: object) -> None:
     given = raw() | {"search": search}
     assert expand(given) == (given, SourceMap(), [])
     assert expand({"search": search}) == ({"search": search}, SourceMap(), [])
@@ -200,28 +198,28 @@ def test_what_cannot_be_read_is_left_for_the_check_to_tell(search: object) -> No
         ({"space": {"variant": {"choice": ["freeze", "thaw"]}}}, ("/search/space/variant", "OUT_OF_RANGE", None)),
     ],
 )
-def test_every_value_that_could_be_drawn_must_be_one_of_the_method(
+def test_every_value_of_the_space_must_be_valid_for_the_method(
     changes: dict[str, Any], place: tuple[str, str, str | None]
 ) -> None:
-    """Also where no trial happened to draw the wrong one."""
+    """A space is refused even if no trial draws an invalid value."""
     _, _, problems = expand(raw(**changes))
     assert {(problem.pointer, problem.code, problem.suggestion) for problem in problems} == {place}
 
 
-def test_of_a_refused_method_no_value_is_tried() -> None:
+def test_no_value_is_tried_with_a_refused_method() -> None:
     given = raw(space={"ascent_scale": {"uniform": [0.0, 1.0]}})
     assert expand(given, "seal")[2] == []
     assert len(expand(given, "llf")[2]) == 1
 
 
-def test_a_checkpoint_has_nothing_to_tune() -> None:
+def test_a_checkpoint_cannot_be_tuned() -> None:
     given = raw()
     given["arms"][1] = {"name": "seal", "checkpoint": {"uri": "/net.pt"}}
     (problem,) = expand(given)[2]
     assert (problem.pointer, problem.code) == ("/search/arm", "CONTRADICTION")
 
 
-def test_problems_of_trials_are_told_once_where_they_were_written() -> None:
+def test_problems_of_trials_are_reported_once_at_the_place_as_written() -> None:
     given = raw(space={"ascent_scale": SPACE["ascent_scale"]})
     given["evaluations"] *= 2
     _, source, _ = expand(given)
@@ -237,7 +235,7 @@ def test_problems_of_trials_are_told_once_where_they_were_written() -> None:
         "/evaluations/0/evaluator/name": "/evaluations/0/evaluator/name",
         "/train/lr": "/train/lr",
     }
-    told = source.reported(Problem(pointer, "X", pointer) for pointer in written)
-    assert [(problem.message, problem.pointer) for problem in told] == [
+    reported = source.reported(Problem(pointer, "X", pointer) for pointer in written)
+    assert [(problem.message, problem.pointer) for problem in reported] == [
         (a, b) for a, b in written.items() if b is not None
     ]

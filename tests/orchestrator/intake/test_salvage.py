@@ -1,4 +1,4 @@
-"""What can be read of a spec that is wrong, and that a right one is read once."""
+"""Partial specs of invalid specs, and the typed spec of a valid one."""
 
 import copy
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from orchestrator.intake.partial import Part, PartialFork
 from orchestrator.intake.salvage import read_part, salvage
 from orchestrator.spec import Fork
-from tests.orchestrator.intake.test_check import EXAMPLE, changed
+from tests.orchestrator.intake.builders import EXAMPLE, changed
 from trainer.core.data import DataSpec
 from trainer.methods import SEAL, MethodSpec
 from trainer.spec import TrainSettings
@@ -17,7 +17,7 @@ METHOD: TypeAdapter[Any] = TypeAdapter(MethodSpec)
 FORK = {"arm": "llf", "generation": 1}
 
 
-def test_a_right_spec_is_whole() -> None:
+def test_the_partial_spec_of_a_valid_spec_is_complete() -> None:
     spec, partial, problems = salvage(changed(("/arms/2/fork", FORK)))
     assert spec is not None
     assert problems == []
@@ -31,8 +31,8 @@ def test_a_right_spec_is_whole() -> None:
     ]
 
 
-def test_what_is_salvaged_beside_a_mistake_is_what_a_right_spec_says() -> None:
-    """The two ways to a partial spec, from the typed spec and part by part, give the same."""
+def test_the_partial_spec_beside_a_mistake_equals_that_of_the_valid_spec() -> None:
+    """A partial spec is the same whether it is made from a typed spec or part by part."""
     raw = changed(("/arms/2/fork", FORK), ("/search", None))
     _, whole, _ = salvage(copy.deepcopy(raw))
     spec, partial, problems = salvage(raw | {"zzz": 1})
@@ -41,7 +41,7 @@ def test_what_is_salvaged_beside_a_mistake_is_what_a_right_spec_says() -> None:
     assert partial == whole
 
 
-def test_defaults_stand_where_nothing_is_given() -> None:
+def test_fields_that_are_not_given_have_defaults() -> None:
     _, partial, _ = salvage({})
     assert (partial.train, partial.seeds, partial.search) == (Part(TrainSettings()), (0,), None)
     assert partial.model.whole is not None
@@ -58,7 +58,7 @@ def test_a_part_is_read_without_its_wrong_fields() -> None:
     assert part.field("ascent_epochs") == 2
 
 
-def test_of_what_is_wrong_as_a_whole_nothing_is_read() -> None:
+def test_nothing_is_read_of_a_part_that_is_invalid_as_a_whole() -> None:
     unreadable: list[object] = [None, 5, [], "seal", {}, {"name": "sael"}, {"name": []}]
     for raw in unreadable:
         assert read_part(METHOD, raw).value is None
@@ -106,7 +106,7 @@ def test_items_that_cannot_be_read_keep_the_others_at_their_index() -> None:
     assert (partial.tables[1].name, partial.tables[1].table.value) == ("t", None)
 
 
-def test_names_are_as_they_were_written_so_that_what_refers_to_them_is_not_wrong_too() -> None:
+def test_invalid_names_are_kept_so_that_references_to_them_are_valid() -> None:
     raw = changed(("/arms/1/name", "LLF!"), ("/evaluations/0/evaluator/name", "acuracy"))
     _, partial, _ = salvage(raw)
     assert "LLF!" in partial.by_name
@@ -114,7 +114,7 @@ def test_names_are_as_they_were_written_so_that_what_refers_to_them_is_not_wrong
     assert (partial.evaluations[0].name, partial.evaluations[0].evaluator.value) == ("acuracy", None)
 
 
-def test_the_example_is_salvaged_without_its_wrong_train() -> None:
+def test_an_invalid_training_setting_is_left_out() -> None:
     _, partial, _ = salvage(changed(("/train/epochs", "24"), document=EXAMPLE))
     assert partial.train.wrong == {"epochs"}
     assert (partial.train.field("epochs"), partial.train.field("generations")) == (None, 8)

@@ -1,7 +1,6 @@
-"""A search in a posted spec: what it becomes, what its trials share, and every way to aim at the test images."""
+"""Searches in posted specs: their trials, and the rules that prevent a selection on the test images."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,8 @@ SPACE = {"ascent_scale": {"log_uniform": [0.001, 0.1]}}
 OBJECTIVE = {"evaluator": "accuracy", "metric": "top1"}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'relearn.db'}")
-    yield store
-    store.close()
-
-
 def searched(search: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """Four trials of three generations of an arm on 40 images, beside an ordinary arm."""
+    """Returns a spec with an ordinary arm, and a search with four trials of three generations on 40 images."""
     usual = {"arm": "seal", "space": SPACE, "trials": 4, "objective": OBJECTIVE, "keep": 1}
     train = {"generations": 3, "epochs": 3, "batch_size": 16}
     return small(train=train, search=usual | (search or {})) | changes
@@ -45,11 +37,11 @@ def problems(raw: dict[str, Any], store: Store) -> list[Problem]:
     return error.value.problems
 
 
-def test_trials_are_planned_like_any_arm_and_share_what_is_equal(store: Store) -> None:
+def test_trials_are_planned_like_other_arms_and_share_equal_nodes(store: Store) -> None:
     spec = read(searched({"trials": 6}, seeds=[0, 1]), store)
     plan = planning.plan(spec)
     trials, own = Trials(spec), Trials(spec).own(plan)
-    # of each seed: the ordinary arm's three generations, the trials' common first one, and two more of each trial
+    # for each seed: the ordinary arm's three generations, the trials' common first one, and two more of each trial
     assert plan.counts("generation") == {"requested": 2 * 3 * 7, "unique": 2 * (3 + 1 + 6 * 2)}
     assert len(own) == 2 * 6 * 2
     assert {plan.nodes[key].generation for key in own} == {1, 2}
@@ -58,7 +50,7 @@ def test_trials_are_planned_like_any_arm_and_share_what_is_equal(store: Store) -
     assert plan.counts("evaluation")["unique"] == 2 * (1 + 1 + 6 * 2)
 
 
-def test_trials_that_drew_the_same_are_one(store: Store) -> None:
+def test_trials_with_equal_values_are_trained_once(store: Store) -> None:
     spec = read(searched({"trials": 9, "space": {"variant": {"choice": ["descent", "freeze"]}}}), store)
     trials = Trials(spec)
     assert trials.distinct == list(dict.fromkeys(trials.same.values()))
@@ -75,13 +67,13 @@ def test_the_same_arms_written_by_hand_have_the_same_keys(store: Store) -> None:
     assert planning.plan(intake.read_spec(by_hand, store)).nodes.keys() < planning.plan(spec).nodes.keys()
 
 
-def test_a_resolved_search_is_read_again_as_it_is(store: Store) -> None:
+def test_a_resolved_search_is_read_again_without_change(store: Store) -> None:
     for search in ({}, {"trials": 1, "keep": 1}, {"objective": OBJECTIVE | {"on": "test"}}, {"early_stop": None}):
         spec = read(searched(search), store)
         assert read(json.loads(spec.model_dump_json()), store) == spec
 
 
-def test_fewer_are_kept_by_default_where_there_are_fewer(store: Store) -> None:
+def test_at_most_all_trials_are_kept_by_default(store: Store) -> None:
     raw = searched({"trials": 2})
     del raw["search"]["keep"]
     spec = read(raw, store)
@@ -90,11 +82,14 @@ def test_fewer_are_kept_by_default_where_there_are_fewer(store: Store) -> None:
 
 
 def test_no_part_of_a_search_reads_a_test_image(store: Store) -> None:
-    """Pixel by pixel: what trials train on and all that judges them, against the test images of the data set."""
+    """Compares the images that trials are trained and evaluated on with the test images, pixel by pixel."""
     probe = {"evaluator": {"name": "linear-probe", "targets": ["digits%0.2"], "epochs": 1}}
-    judged = [{"evaluator": {"name": "prediction-depth"}}, {"evaluator": {"name": "hessian-spectrum"}, "on": ["every"]}]
+    evaluations = [
+        {"evaluator": {"name": "prediction-depth"}},
+        {"evaluator": {"name": "hessian-spectrum"}, "on": ["every"]},
+    ]
     for objective in (OBJECTIVE, probe | {"metric": "acc"}):
-        spec = read(searched({"objective": objective}, evaluations=judged), store)
+        spec = read(searched({"objective": objective}, evaluations=evaluations), store)
         assert spec.search is not None
         plan = planning.plan(spec)
         of_trials = {use.key for use in plan.uses if use.arm in spec.search.arms}
@@ -123,7 +118,7 @@ PROBE = {"evaluator": {"name": "linear-probe", "targets": ["digits"]}, "metric":
         ({"holdout": 0.2, "objective": OBJECTIVE | {"on": "test"}}, "/search/holdout"),
     ],
 )  # fmt: skip
-def test_a_test_objective_is_refused_unless_it_is_asked_for_by_name(
+def test_a_test_objective_is_refused_unless_it_is_requested_by_name(
     search: dict[str, Any], pointer: str, store: Store
 ) -> None:
     (problem,) = problems(searched(search), store)
@@ -139,13 +134,13 @@ def test_data_that_holds_another_share_out_is_refused(store: Store) -> None:
         searched({"objective": OBJECTIVE | {"on": "test"}}, data={"name": "digits", "holdout": 0.5}), store
     )
     assert (problem.pointer, problem.code) == ("/search/objective/on", "CONTRADICTION")
-    for share in (0.2, 0.0):  # a resolved spec says 0.0 where nothing was given
+    for share in (0.2, 0.0):  # a resolved spec contains 0.0 if no share is given
         spec = read(searched(data={"name": "digits", "holdout": share}), store)
         assert spec.search is not None
         assert {spec.data_of(spec.arm(name)).holdout for name in spec.search.arms} == {0.2}
 
 
-def test_asked_for_by_name_the_objective_is_on_the_test_images(store: Store) -> None:
+def test_an_objective_that_requests_the_test_images_uses_them(store: Store) -> None:
     spec = read(searched({"objective": OBJECTIVE | {"on": "test"}}), store)
     assert spec.search is not None
     assert {spec.data_of(spec.arm(name)).holdout for name in spec.search.arms} == {0.0}
@@ -171,7 +166,7 @@ def test_asked_for_by_name_the_objective_is_on_the_test_images(store: Store) -> 
         ({"arms": ["a", "b", "c", "d"]}, [(f"/search/arms/{index}", "UNKNOWN_VALUE") for index in range(4)]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_where_it_stands(
+def test_a_mistake_is_reported_at_its_place(
     search: dict[str, Any], places: list[tuple[str, str]], store: Store
 ) -> None:
     assert [(each.pointer, each.code) for each in problems(searched(search), store)] == places

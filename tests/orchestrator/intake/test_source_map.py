@@ -1,4 +1,4 @@
-"""Pointers of an expanded document lead to what was written, through every expansion."""
+"""Pointers into an expanded spec are mapped to the posted spec through every expansion."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ SEARCH = {
 
 
 def expanded(**changes: Any) -> tuple[dict[str, Any], SourceMap]:
-    """An ordinary arm, a grid of four of which the third is the search's pattern, and one more arm."""
+    """Returns an expanded spec: an ordinary arm, a grid of four, the third of which is searched, and another arm."""
     normal, llf = ({"name": name, "method": {"name": name}} for name in ("normal", "llf"))
     raw: dict[str, Any] = {
         "data": {"name": "digits"},
@@ -41,7 +41,7 @@ def test_an_empty_map_changes_no_pointer() -> None:
         assert SourceMap().written(pointer) == pointer
 
 
-def test_the_innermost_part_that_was_moved_decides() -> None:
+def test_the_innermost_moved_part_determines_the_pointer() -> None:
     source = SourceMap().then({"/a": "/b", "/a/x": "/c"})
     assert source.written("/a") == "/b"
     assert source.written("/a/y/z") == "/b/y/z"
@@ -56,7 +56,7 @@ def test_a_later_expansion_is_undone_first() -> None:
     assert source.written("/arms/2/name") == "/arms/1/name"
 
 
-def test_trials_of_a_grids_arm_lead_to_the_arm_with_the_grid() -> None:
+def test_trials_of_a_grids_arm_are_mapped_to_the_arm_with_the_grid() -> None:
     raw, source = expanded()
     names = [arm["name"] for arm in raw["arms"]]
     assert [name.endswith(("-t00", "-t01", "-t02")) for name in names] == [False] * 3 + [True] * 3 + [False] * 2
@@ -67,7 +67,7 @@ def test_trials_of_a_grids_arm_lead_to_the_arm_with_the_grid() -> None:
     ]
 
 
-def test_a_drawn_setting_leads_to_the_space_and_a_gridded_one_to_the_arm() -> None:
+def test_a_drawn_setting_is_mapped_to_the_space_and_a_grids_to_the_arm() -> None:
     _, source = expanded()
     assert source.written("/arms/4/method/ascent_scale") == "/search/space/ascent_scale"
     assert source.written("/arms/4/method/variant") == "/arms/1/method/variant"
@@ -75,7 +75,7 @@ def test_a_drawn_setting_leads_to_the_space_and_a_gridded_one_to_the_arm() -> No
 
 
 @pytest.mark.parametrize("before", [0, 1, 3])
-def test_the_evaluation_that_the_objective_became_leads_to_the_objective(before: int) -> None:
+def test_the_evaluation_of_the_objective_is_mapped_to_the_objective(before: int) -> None:
     raw, source = expanded(evaluations=[{"evaluator": {"name": "prediction-depth"}}] * before)
     assert len(raw["evaluations"]) == before + 1
     assert source.written(f"/evaluations/{before}/evaluator/seed") == "/search/objective/evaluator/seed"
@@ -83,7 +83,7 @@ def test_the_evaluation_that_the_objective_became_leads_to_the_objective(before:
         assert source.written("/evaluations/0/evaluator/seed") == "/evaluations/0/evaluator/seed"
 
 
-def test_what_copies_have_in_common_is_reported_once_and_what_a_grids_arms_have_is_not() -> None:
+def test_problems_of_copies_are_reported_once_and_those_of_a_grids_arms_each() -> None:
     _, source = expanded()
     wrong = [Problem(f"/arms/{index}/method/layer_threshold", "CONTRADICTION", str(index)) for index in range(8)]
     reported = list(
