@@ -1,4 +1,7 @@
-"""The Ray cluster as a disposable executor: one Ray Job per attempt at an experiment, found again by its submission id."""
+"""Runs each attempt at an experiment as one Ray Job, which is found again by its submission id.
+
+The cluster is disposable: everything that has to survive its restart is in the database.
+"""
 
 import json
 import logging
@@ -12,13 +15,13 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 JobState = Literal["RUNNING", "ENDED", "UNKNOWN"]
 
 UNREACHABLE = (ConnectionError, RuntimeError, requests.exceptions.RequestException, json.JSONDecodeError)
-"""What is raised while the cluster cannot be reached; it never means that a job failed."""
+"""The errors that are raised while the cluster cannot be reached. They never mean that a job failed."""
 
 _ALIVE = (JobStatus.PENDING, JobStatus.RUNNING)
 
 
 class Cluster:
-    """The jobs endpoint of a Ray head. Calls raise a member of UNREACHABLE while it does not answer."""
+    """A client of the jobs API of a Ray head. Calls raise one of UNREACHABLE while the head does not answer."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -31,7 +34,7 @@ class Cluster:
         return self._connected
 
     def submit(self, experiment: str, name: str, attempt: int) -> None:
-        """Starts the driver of an attempt; the same attempt twice is one job."""
+        """Starts the driver of an attempt. Does nothing if the attempt was submitted before."""
         job = job_id(experiment, attempt)
         if self.state(experiment, attempt) != "UNKNOWN":
             return
@@ -43,7 +46,7 @@ class Cluster:
         )
 
     def state(self, experiment: str, attempt: int) -> JobState:
-        """RUNNING, ENDED (well or badly), or UNKNOWN to a head that was restarted meanwhile."""
+        """Returns RUNNING, ENDED (with or without success), or UNKNOWN if the head was restarted since."""
         job = job_id(experiment, attempt)
         for details in self._client.list_jobs():
             if details.submission_id == job:
@@ -51,7 +54,7 @@ class Cluster:
         return "UNKNOWN"
 
     def why(self, experiment: str, attempt: int) -> str:
-        """Ray's own words on a job that ended."""
+        """Returns Ray's status and message of a job that ended."""
         details = self._client.get_job_info(job_id(experiment, attempt))
         return f"{details.status.value}: {details.message or 'no message'}"
 
@@ -61,10 +64,10 @@ class Cluster:
 
 
 def connect() -> None:
-    """Connects this process, which a Ray Job started, to its cluster."""
+    """Connects this process, which runs as a Ray Job, to its cluster."""
     ray.init(address="auto", namespace="relearn", logging_level=logging.WARNING)
 
 
 def job_id(experiment: str, attempt: int) -> str:
-    """The Ray Job's submission id."""
+    """Returns the submission id of the attempt's Ray Job."""
     return f"relearn-{experiment}-a{attempt}"

@@ -1,4 +1,7 @@
-"""What workers are given to do, as text and plain values. It imports neither torch nor ray."""
+"""The payloads that the driver sends to its workers, made of text and plain values.
+
+This module imports neither torch nor ray.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,27 +9,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Task:
-    """A segment to train. `keys` are the node keys of generations `first`, `first + 1`, ..."""
+    """A segment to train. `keys` are the node keys of generations `first`, `first + 1`, and so on."""
 
     spec: str
+    """The `trainer.spec.TrainSpec` as JSON."""
     first: int
     keys: tuple[str, ...]
     parent: str | None
-    """Directory of the checkpoint that the first generation continues."""
+    """The directory of the checkpoint that the first generation continues; None for generation 0."""
     code_sha256: str | None
-    """The digest of the installed package that the method comes from; None for a method of ours."""
+    """The digest of the installed package that the method comes from; None for a built-in method."""
     storage: str
-    """The folder that all nodes share, in which finished generations are left (`checkpoints.folders`)."""
+    """The folder that all cluster nodes share, where finished checkpoints are written (`checkpoints.folders`)."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One evaluation; data, model and evaluator as their settings."""
+    """One evaluation. `model`, `source`, `target` and `evaluator` are the settings of each."""
 
     key: str
     title: str
     checkpoint: str
-    """Directory of the checkpoint to evaluate."""
+    """The directory of the checkpoint to evaluate."""
     model: dict[str, Any]
     source: dict[str, Any]
     target: dict[str, Any]
@@ -35,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True)
 class RungPayload:
-    """A rung segment: generations to train, if any, and then evaluations."""
+    """The payload of a rung segment: generations to train, if any, and then evaluations."""
 
     task: Task | None
     jobs: list[Job]

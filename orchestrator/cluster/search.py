@@ -1,9 +1,10 @@
-"""A search on Ray Tune: a Tune trial is one rung segment, some generations of one trial of the search and their objectives.
+"""Runs a search on Ray Tune.
 
-A searcher asks the `plan.rungs.RungSchedule` for the next segment whenever a worker is free, so successive halving decides
-between segments and never stops a process: a trial that is promoted goes on from its committed generation, in whichever worker
-is free. Ray's own ASHAScheduler stops trials by what happens to be known when they report, and forgets its decisions: a search
-that is started again could go other ways and train more.
+Each Tune trial is one rung segment: some generations of one trial of the search, and the evaluations of its objective.
+Whenever a worker is free, a searcher asks the `plan.rungs.RungSchedule` for the next segment. Successive halving thus
+decides between segments and never stops a process, and a promoted trial continues from its committed generation in any
+free worker. Ray's own ASHAScheduler does not fit here: it stops trials by the scores that are known at that moment, and
+does not store its decisions, so a restarted search could decide differently and train more.
 
 Tune calls its searcher and its callbacks in the thread that runs `run_schedule`.
 """
@@ -32,21 +33,23 @@ from trainer.core import checkpoint
 from trainer.core.determinism import pin_threads
 
 _DRAIN_S = 0.02
-"""Seconds to wait for a message of the workers; Tune's loop stands meanwhile."""
+"""Seconds to wait for a message from the workers, during which Tune's loop is blocked."""
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What the driver does for a search, in its own process."""
+    """The functions of the driver that a search calls, in the driver's process."""
 
     payload: Callable[[RungSegment], RungPayload]
+    """Returns the payload of a segment."""
     report: Callable[[Message], None]
-    """Takes what a worker reports while it trains."""
+    """Processes a message that a worker sent while it trained."""
     evaluated: Callable[[str, dict[str, Any]], None]
-    """Takes the record of an evaluation (evaluators.evaluate) by its key."""
+    """Stores the record of an evaluation (evaluators.evaluate), given its key."""
     failed: Callable[[Sequence[str], Reason, str], None]
-    """Fails the first of the nodes that is not done, with reason and message."""
+    """Fails the first of the nodes that is not done, with a reason and a message."""
     stopping: Callable[[], bool]
+    """Returns whether the attempt has to end."""
 
 
 def run_schedule(
@@ -57,12 +60,15 @@ def run_schedule(
     folders: Folders,
     features_gib: float,
 ) -> None:
-    """Runs rung segments until none is left, as many at the same time as the cluster holds."""
+    """Runs rung segments until none is left, as many at the same time as the cluster has capacity for.
+
+    Workers keep up to `features_gib` GiB of layer outputs on disk for further evaluations.
+    """
 
     def trial(config: dict[str, Any]) -> dict[str, Any]:
         return _run_payload(config)
 
-    trial.__name__ = name  # what the Ray dashboard shows of the trials
+    trial.__name__ = name  # the Ray dashboard shows it
     mailbox_name = f"mailbox-{name}"
     mailbox = ray.remote(Mailbox).options(name=mailbox_name, num_cpus=0).remote()
     fixed = {
@@ -96,28 +102,29 @@ def run_schedule(
 
 
 class _Relay:
-    """Stands between Tune and the driver.
+    """Passes messages and outcomes from Tune to the driver.
 
-    Tune pickles what it is given to restore an experiment, which we never do: the database knows what is left.
+    Tune pickles its callbacks and its searcher so that it can restore an experiment. This is never used, because the
+    database knows what is left, so the pickled state is empty.
     """
 
     def __init__(self, schedule: RungSchedule, callbacks: Callbacks, mailbox: Any) -> None:
         self.schedule, self.callbacks, self._mailbox = schedule, callbacks, mailbox
         self.segments: dict[str, RungSegment] = {}
-        """The segment that is being run, by Tune's id of the trial that runs it."""
+        """The running segments, by the id of the Tune trial that runs each."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
     def deliver(self) -> None:
-        """Hands on what the workers have reported."""
+        """Passes on the messages that the workers have sent."""
         messages: list[Message] = ray.get(self._mailbox.drain.remote(_DRAIN_S))
         for message in messages:
             self.callbacks.report(message)
 
     def ended(self, trial: str, outcome: str | None, why: str) -> None:
-        """Hands on the outcome of a Tune trial that is over, or the reason why it has none."""
-        self.deliver()  # the generations come before their evaluations
+        """Passes on the outcome of a Tune trial that has ended. If `outcome` is None, `why` is the error."""
+        self.deliver()  # a generation has to be reported before its evaluations
         segment = self.segments.pop(trial)
         if outcome is None:
             self.callbacks.failed(segment.keys, Reason.WORKER_LOST, why)
@@ -139,7 +146,7 @@ class _ScheduleSearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         relay = self._relay
-        relay.deliver()  # Tune's loop stays here while all segments wait for others
+        relay.deliver()  # while all segments wait, Tune's loop only calls this method
         if relay.callbacks.stopping() or relay.schedule.over:
             return str(Searcher.FINISHED)
         segment = relay.schedule.next()
@@ -150,10 +157,10 @@ class _ScheduleSearcher(Searcher):  # type: ignore[misc]
         return {"title": segment.title, "payload": payload} | self._fixed
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Does nothing: the callback knows more."""
+        """Does nothing, because `_RelayCallback` handles the end of a trial."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Does nothing: the database knows what is left."""
+        """Does nothing, because the database knows what is left."""
 
 
 class _RelayCallback(tune.Callback):  # type: ignore[misc]
@@ -171,7 +178,10 @@ class _RelayCallback(tune.Callback):  # type: ignore[misc]
 
 
 def _run_payload(config: dict[str, Any]) -> dict[str, Any]:
-    """Runs a rung segment in its worker. What was trained before a worker was lost is found again on shared storage."""
+    """Runs a rung segment in its worker.
+
+    After the loss of a worker, training continues from the newest checkpoint on shared storage.
+    """
     pin_threads(config["threads"])
     records, failed = dict[str, Any](), dict[str, str]()
     mailbox, payload = ray.get_actor(config["mailbox"]), json.loads(config["payload"])
@@ -181,8 +191,8 @@ def _run_payload(config: dict[str, Any]) -> dict[str, Any]:
         try:
             run_segment(task, mailbox, config["checkpoint_every_s"], device)
         except (OSError, checkpoint.BadCheckpoint):
-            raise  # the disk or the network: Tune starts the segment again
-        except Exception as error:  # deterministic, so trying again would not help
+            raise  # the disk or the network failed, so Tune starts the segment again
+        except Exception as error:  # the error is deterministic, so trying again would not help
             ray.get(mailbox.post.remote(failure(task, error)))
             payload["jobs"] = []
     bank = feature_bank(**config["features"])
@@ -194,4 +204,4 @@ def _run_payload(config: dict[str, Any]) -> dict[str, Any]:
         except Exception:
             failed[job["key"]] = traceback.format_exc(limit=-3)
     outcome = {"records": records, "failed": failed}
-    return {"outcome": json.dumps(outcome)}  # as text, or Tune's loggers would take it for thousands of metrics
+    return {"outcome": json.dumps(outcome)}  # text, because Tune's loggers would read an object as thousands of metrics

@@ -1,6 +1,7 @@
-"""A short timing run where training would run: `python -m orchestrator.cluster.timing RUN`.
+"""Measures training steps on the cluster: `python -m orchestrator.cluster.timing RUN`.
 
-It is a Ray Job with a worker's resources. What a plan sees of the cluster is here too.
+The timing run is a short Ray Job with the resources of a training worker. `RayCluster` starts it for a plan, and lists
+the nodes of the cluster.
 """
 
 import argparse
@@ -29,14 +30,15 @@ from trainer.timing import Timing, measure
 log = logging.getLogger("relearn.timing")
 
 WAIT_S = 60.0
-"""Seconds that a job may wait for capacity before it is given up."""
+"""Seconds that a job may wait for capacity before it is stopped."""
 START_S = 60.0
-"""Seconds that a job may take beyond the steps' budget: starting, building networks, warming up."""
-_LOOK_S = 0.5
+"""Seconds that a job may take beyond the budget of its steps, to start, build networks and warm up."""
+_POLL_S = 0.5
+"""Seconds between two looks at the job's status."""
 
 
 class RayCluster:
-    """The cluster of a Ray head as a plan sees it: how large it is, and how fast."""
+    """The parts of a Ray cluster that a plan needs: the resources of its nodes, and its speed."""
 
     def __init__(
         self,
@@ -47,16 +49,19 @@ class RayCluster:
         self._address, self._client, self._sleep = address, client, sleep
 
     def nodes(self) -> list[dict[str, float]] | None:
-        """Resources of the nodes that are alive; None where the head does not answer."""
+        """Returns the resources of every node that is alive, or None if the head does not answer."""
         try:
             found = list_nodes(address=self._address, timeout=5, limit=1000)
         except (RayStateApiException, *UNREACHABLE):
             return None
         return [dict(node.resources_total) for node in found if node.state == "ALIVE"]
 
-    def time(self, asked: list[TimingRequest], resources: Resources) -> str | None:
-        """Has `asked` timed on a worker of `resources`, which stores what it finds; returns why it was not, if so."""
-        run = TimingRun(requests=tuple(asked), gpu=device_of(resources) == "gpu", threads=resources.threads)
+    def time(self, requests: list[TimingRequest], resources: Resources) -> str | None:
+        """Times `requests` in a Ray Job that has the resources of a worker and stores the measurements.
+
+        Returns the reason if this failed, else None.
+        """
+        run = TimingRun(requests=tuple(requests), gpu=device_of(resources) == "gpu", threads=resources.threads)
         try:
             client = self._client(self._address)
             return self._outcome(client, self._submitted(client, run, resources), run.budget_s)
@@ -64,12 +69,13 @@ class RayCluster:
             return f"the Ray cluster does not answer ({error})"
 
     def _submitted(self, client: JobSubmissionClient, run: TimingRun, resources: Resources) -> str:
-        """The job's id; a head that came up just now is waited for."""
+        """Submits the job and returns its id. Waits for a head that has just started and has no agent yet."""
+        argument = shlex.quote(run.model_dump_json())
         waited = 0.0
         while True:
             try:
                 job: str = client.submit_job(
-                    entrypoint=f"exec {sys.executable} -m orchestrator.cluster.timing {shlex.quote(run.model_dump_json())}",
+                    entrypoint=f"exec {sys.executable} -m orchestrator.cluster.timing {argument}",
                     submission_id=f"relearn-timing-{secrets.token_hex(4)}",
                     metadata={"job_name": "timing"},
                     entrypoint_num_cpus=resources.cpus,
@@ -79,66 +85,75 @@ class RayCluster:
             except RuntimeError as error:
                 if "No available agent" not in str(error) or waited > WAIT_S:
                     raise
-                self._sleep(_LOOK_S)
-                waited += _LOOK_S
+                self._sleep(_POLL_S)
+                waited += _POLL_S
 
     def _outcome(self, client: JobSubmissionClient, job: str, budget_s: float) -> str | None:
+        """Waits for the job to end. Returns the reason if it did not succeed, else None."""
         waited = 0.0
         pending = 0.0
         while (status := client.get_job_status(job)) in (JobStatus.PENDING, JobStatus.RUNNING):
             if pending > WAIT_S or waited - pending > budget_s + START_S:
                 client.stop_job(job)
-                return (
-                    "the cluster had no room for it"
-                    if status == JobStatus.PENDING
-                    else "it took too long and was stopped"
-                )
-            self._sleep(_LOOK_S)
-            waited += _LOOK_S
-            pending += _LOOK_S if status == JobStatus.PENDING else 0.0
+                if status == JobStatus.PENDING:
+                    return f"the cluster had no free capacity for it within {WAIT_S:g} s"
+                return f"it did not finish within {budget_s + START_S:g} s and was stopped"
+            self._sleep(_POLL_S)
+            waited += _POLL_S
+            pending += _POLL_S if status == JobStatus.PENDING else 0.0
         if status == JobStatus.SUCCEEDED:
             return None
         tail = client.get_job_logs(job).strip().splitlines()[-1:]
-        return f"the job ended as {status.value}: {' '.join(tail) or 'it said nothing'}"
+        return f"the job ended as {status.value}: {' '.join(tail) or 'its log is empty'}"
 
 
 def run(
-    asked: TimingRun, device: torch.device, clock: Callable[[], float] = time.monotonic
+    timing_run: TimingRun, device: torch.device, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[TimingRequest, Timing]]:
-    """Times one request after another, each for its share of what is left of the budget; what fails is left out."""
+    """Times one request after another, and yields each with its measurement.
+
+    Each request gets an equal share of the remaining budget. Requests that fail are logged and left out.
+    """
     began = clock()
-    for index, request in enumerate(asked.requests):
-        left = asked.budget_s - (clock() - began)
+    for index, request in enumerate(timing_run.requests):
+        left = timing_run.budget_s - (clock() - began)
         if left <= 0:
-            log.warning("%d kinds of steps are not timed: the time is up", len(asked.requests) - index)
+            log.warning(
+                "%d kinds of steps are not timed: the budget of %g s is used up",
+                len(timing_run.requests) - index,
+                timing_run.budget_s,
+            )
             return
-        share = left / (len(asked.requests) - index)
+        share = left / (len(timing_run.requests) - index)
         try:
             yield request, measure(request.spec, request.generation, request.classes, request.pixels, device, share)
         except Exception as error:
-            # memory that does not suffice, or a package's method: the others are timed all the same
+            # one request may run out of memory, or its package may raise any error; the others are still timed
             log.warning("%s is not timed: %s", request.spec.model.name, error)
             if isinstance(error, torch.OutOfMemoryError):
                 torch.cuda.empty_cache()
 
 
 def main() -> int:
-    """Exit code 1 where something was not timed, else 0."""
+    """Runs the timing run that the command line gives, and stores its measurements.
+
+    Returns 1 if a request was not timed, else 0.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m orchestrator.cluster.timing", description=(__doc__ or "").split("\n\n")[0]
     )
     parser.add_argument("run", help="a TimingRun as JSON")
-    asked = TimingRun.model_validate_json(parser.parse_args().run)
-    pin_threads(asked.threads)
-    device = torch.device("cuda" if asked.gpu else "cpu")
+    timing_run = TimingRun.model_validate_json(parser.parse_args().run)
+    pin_threads(timing_run.threads)
+    device = torch.device("cuda" if timing_run.gpu else "cpu")
     store = Store(Settings.from_environment().database_url)
     where = machine_name(fingerprint(device))
     timed = 0
-    for request, timing in run(asked, device):
+    for request, timing in run(timing_run, device):
         content = {"step_s": list(timing.step_s), "judged_image_s": timing.judged_image_s, "machine": where}
         store.add_timing(request.key, content)
         timed += 1
-    return int(timed < len(asked.requests))
+    return int(timed < len(timing_run.requests))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Segments of generations on Ray Train, as the driver sees it.
+"""The driver's side of training segments of generations on Ray Train.
 
-A training slot is one TorchTrainer run whose worker (`cluster.train_worker`) trains segment after segment from the mailbox, a
-small actor that the driver fills: starting a run costs about nine seconds, a further segment costs none. A worker that dies is
-replaced by Ray Train, finds its unfinished segment in the mailbox again, and continues from the newest checkpoint on shared
-storage that verifies; so does another attempt after the driver's death.
+A training slot is one TorchTrainer run. Its worker (`cluster.train_worker`) trains one segment after another from the
+mailbox, a small actor that the driver fills. Starting a run takes about nine seconds, and a further segment in the
+same run starts at once. When a worker dies, Ray Train replaces it. The new worker gets the unfinished segment from
+the mailbox again, and continues from the newest checkpoint on shared storage that verifies. After the death of a
+driver, the next attempt continues in the same way.
 """
 
 import queue
@@ -23,14 +24,16 @@ from orchestrator.spec import Resources
 
 
 def slot_capacity(resources: Resources) -> int:
-    """How many training slots, each of `resources.workers` workers, the cluster can hold at once."""
-    return worker_capacity([node["Resources"] for node in ray.nodes() if node["Alive"]], resources) // resources.workers
+    """Returns how many training slots, each of `resources.workers` workers, the cluster has capacity for."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return worker_capacity(alive, resources) // resources.workers
 
 
 class TrainingSlots:
-    """The training slots of one attempt, from `start` to `close`; `name` names their runs and must be new to Ray.
+    """The training slots of one attempt, from `start` to `close`.
 
-    Its methods are for one thread. Each slot waits for its run in a thread of its own, which reports through a queue.
+    `name` is part of the names of their Ray Train runs, and must not have been used before. All methods must be
+    called from the same thread. Each slot waits for its run in a thread of its own, which reports through a queue.
     """
 
     def __init__(self, name: str, count: int, resources: Resources, folders: Folders) -> None:
@@ -43,10 +46,13 @@ class TrainingSlots:
         self._alive = count
         self._closed = False
         self.lost: str | None = None
-        """Why Ray gave up the last slot; None while one is left."""
+        """The reason why Ray gave up the last slot; None while a slot is left."""
 
     def start(self) -> None:
-        """Starts the mailbox and one run per slot, each once the one before is up: together they would all be late."""
+        """Starts the mailbox and one run per slot.
+
+        Each run starts once the one before is ready, because runs that start together delay each other.
+        """
         self._mailbox_name = f"mailbox-{self._name}"
         self._mailbox = ray.remote(Mailbox).options(name=self._mailbox_name, num_cpus=0).remote()
         self._let_start(0)
@@ -54,11 +60,11 @@ class TrainingSlots:
             thread.start()
 
     def offer(self, tasks: list[Task]) -> None:
-        """Has `tasks` trained, in this order, by whichever slots are free."""
+        """Queues `tasks`, which the free slots train in this order."""
         ray.get(self._mailbox.offer.remote(tasks))
 
     def drain(self, timeout_s: float) -> list[Message]:
-        """What has happened since the last call, waiting up to `timeout_s` seconds for it."""
+        """Returns all messages since the last call, waiting up to `timeout_s` seconds for the first."""
         lost: list[Message] = []
         while not self._gone.empty():
             slot, why = self._gone.get()
@@ -69,10 +75,10 @@ class TrainingSlots:
         for message in messages:
             if isinstance(message, SlotReady):
                 self._let_start(message.slot + 1)
-        return messages + lost  # what a slot finished before it was lost comes first
+        return messages + lost  # the generations that a slot finished before it was lost have to come first
 
     def close(self) -> None:
-        """Ends the workers once nothing is left to train, and waits for their runs to end."""
+        """Ends the workers once no task is left, and waits for their runs to end."""
         ray.get(self._mailbox.close.remote())
         self._closed = True
         for slot in range(self._count):
@@ -91,7 +97,7 @@ class TrainingSlots:
             return
         try:
             self._trainer(slot).fit()
-        except Exception as error:  # Ray Train wraps whatever ended the run, and a thread must not end silently
+        except Exception as error:  # Ray Train may wrap any error of the run, and a thread must not end silently
             self._gone.put((slot, f"{type(error).__name__}: {error}"))
         finally:
             self._let_start(slot + 1)

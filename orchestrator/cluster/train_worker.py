@@ -1,4 +1,4 @@
-"""Segments of generations on Ray Train, as a worker sees it: what it trains, reports, and finds again after a restart."""
+"""The worker's side of training segments of generations on Ray Train: training, reports, and resuming."""
 
 import contextlib
 import time
@@ -28,7 +28,10 @@ from trainer.spec import TrainSpec
 
 
 def serve(config: dict[str, Any]) -> None:
-    """Trains what the mailbox holds for a training slot until it is closed. The first of several workers reports."""
+    """Trains the tasks of a training slot until the mailbox is closed. Ray Train calls this in each worker of the slot.
+
+    The worker of rank 0 takes the tasks and reports. The others follow it.
+    """
     mailbox = ray.get_actor(config["mailbox"])
     pin_threads(config["threads"])
     slot, every_s = config["slot"], config["checkpoint_every_s"]
@@ -42,27 +45,30 @@ def serve(config: dict[str, Any]) -> None:
         except loop.Diverged as error:
             ray.get(mailbox.post.remote(failure(task, error)))
         except (OSError, checkpoint.BadCheckpoint):
-            raise  # the disk or the network: Ray Train starts the worker again
-        except Exception as error:  # deterministic, so trying again would not help
+            raise  # the disk or the network failed, so Ray Train starts the worker again
+        except Exception as error:  # the error is deterministic, so trying again would not help
             ray.get(mailbox.post.remote(failure(task, error)))
             if Workers.here().count > 1:
-                # the others may still wait for this one inside the task: all start again without it
+                # the other workers may still wait for this one inside the task, so all start again without the task
                 ray.get(mailbox.finished.remote(slot))
                 raise
         ray.get(mailbox.finished.remote(slot))
 
 
 def _follow(mailbox: Any, slot: int, every_s: float) -> None:
-    """Takes part in what the slot's first worker trains. An error ends all of its workers; Ray Train starts them again."""
+    """Takes part in the training of the slot's first worker.
+
+    An error ends all workers of the slot, and Ray Train starts them again.
+    """
     number = 0
     while (following := ray.get(mailbox.follow.remote(slot, number))) is not None:
         number, task = following
-        with contextlib.suppress(loop.Diverged):  # the first worker saw the same loss, and reports it
+        with contextlib.suppress(loop.Diverged):  # the first worker has the same loss, and reports it
             run_segment(task, None, every_s)
 
 
 def failure(task: Task, error: Exception) -> SegmentFailed:
-    """The report of an error in training; to be called while it is being handled."""
+    """Returns the report of an error in training. It must be called while the error is being handled."""
     if isinstance(error, loop.Diverged):
         return SegmentFailed(task, Reason.DIVERGED, str(error))
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
@@ -70,10 +76,11 @@ def failure(task: Task, error: Exception) -> SegmentFailed:
 
 
 def run_segment(task: Task, mailbox: Any, checkpoint_every_s: float, device: torch.device | None = None) -> None:
-    """Trains what is left of a segment. Only a worker that has the mailbox reports and writes checkpoints.
+    """Trains the generations of a segment that are not done.
 
-    `device` is by default the one that Ray Train gave to the worker. Raises ValueError where this node has other code of the
-    method than the head, and Diverged where the loss is no longer finite.
+    Only a worker that has the mailbox reports and writes checkpoints. `device` is by default the one that Ray Train
+    assigned to the worker. Raises ValueError if this machine has other code of the method than the head, and Diverged
+    if the loss is no longer finite.
     """
 
     def report(message: Message) -> None:
@@ -83,7 +90,7 @@ def run_segment(task: Task, mailbox: Any, checkpoint_every_s: float, device: tor
     spec = TrainSpec.model_validate_json(task.spec)
     if (plugin := methods.PLUGINS.get(spec.method.name)) and plugin.code_sha256 != task.code_sha256:
         raise ValueError(
-            f"this node has other code of {plugin.package} than the head: install the same version everywhere"
+            f"this machine has other code of {plugin.package} than the head: install the same version on all machines"
         )
     device = ray.train.torch.get_device() if device is None else device
     dataset = spec.data.load().to(device)
@@ -96,7 +103,9 @@ def run_segment(task: Task, mailbox: Any, checkpoint_every_s: float, device: tor
     if (resumed := restore(task, progress.values(), state)) is not None and resumed.key in task.keys:
         report(Resumed(resumed.key, resumed.epoch, bitwise=resumed.fingerprint == now))
     elif resumed is not None:
-        state.epoch = spec.train.epochs  # the parent is a finished generation, however many epochs it had
+        state.epoch = (
+            spec.train.epochs
+        )  # the parent is a finished generation, and may have had another number of epochs
     batches = DataBatches(dataset, spec.train.batch_size)
     for row in loop.train(spec, state, batches, generations=task.first + len(task.keys)):
         if mailbox is None:
@@ -112,15 +121,17 @@ def run_segment(task: Task, mailbox: Any, checkpoint_every_s: float, device: tor
 
 
 def finished_of(task: Task) -> list[checkpoint.Manifest]:
-    """The manifests of the segment's generations that are whole on shared storage, in order."""
+    """Returns the manifests of the segment's generations that are complete on shared storage, in order."""
     folders = Folders(Path(task.storage))
     return [manifest for key in task.keys if (manifest := finished(folders, key)) is not None]
 
 
 def restore(task: Task, progress: Iterable[Progress], state: TrainState) -> checkpoint.Manifest | None:
-    """Loads the furthest checkpoint of the segment that verifies: mid-generation, a finished generation, or the parent's.
+    """Loads the furthest checkpoint of the segment that verifies into `state`, and returns its manifest.
 
-    All workers of a slot choose alike, because none writes before all have loaded: the first epoch's sums wait for everyone.
+    It is a checkpoint from within a generation, that of a finished generation, or that of the parent. Returns None if
+    there is none. All workers of a slot choose the same one: none writes a checkpoint before the end of its first
+    epoch, and that epoch's sums wait until all workers have loaded.
     """
     own = [Folders(Path(task.storage)).checkpoint(each.key) for each in finished_of(task)]
     own += [folder for each in progress for folder in each.checkpoints()]

@@ -1,4 +1,7 @@
-"""Evaluations on Ray Tune: one trial per evaluation node, results reported as they come and keyed by node, never by order."""
+"""Runs evaluations on Ray Tune, with one Tune trial per evaluation node.
+
+Each result is reported as soon as it is there, with the key of its node, and never by position.
+"""
 
 import json
 import time
@@ -32,15 +35,17 @@ def run_jobs(
     on_error: Callable[[str, str], None],
     features_gib: float = 0,
 ) -> None:
-    """Runs all `jobs`, and reports each node's record (evaluators.evaluate) or error by its key as soon as its trial ends.
+    """Runs all `jobs`, and waits for them.
 
-    Tune makes these calls in the thread that runs this. Up to `features_gib` GiB of layer outputs stay for further jobs.
+    As soon as a job ends, `on_result` is called with its key and record (evaluators.evaluate), or `on_error` with its
+    key and the error, in the thread that called this function. Workers keep up to `features_gib` GiB of layer outputs
+    on disk for further jobs.
     """
 
     def trial(config: dict[str, Any]) -> dict[str, Any]:
         return _run_job(config)
 
-    trial.__name__ = name  # what the Ray dashboard shows of the trials
+    trial.__name__ = name  # the Ray dashboard shows it
     tuner = tune.Tuner(
         tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
         param_space={
@@ -69,7 +74,7 @@ class _Report(tune.Callback):  # type: ignore[misc]
         self._on_result, self._on_error = on_result, on_error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks to restore an experiment, which we never do: the database knows what is left
+        return {}  # Tune pickles its callbacks to restore an experiment, which is never done here
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._on_result(trial.config["job"]["key"], json.loads(trial.last_result["record"]))
@@ -82,13 +87,13 @@ def _run_job(config: dict[str, Any]) -> dict[str, Any]:
     pin_threads(config["threads"])
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
     record = evaluate_job(Job(**config["job"]), feature_bank(**config["features"]), device)
-    return {"record": json.dumps(record)}  # as text, or Tune's loggers would take it for thousands of metrics
+    return {"record": json.dumps(record)}  # text, because Tune's loggers would read an object as thousands of metrics
 
 
 def evaluate_job(
     job: Job, bank: Bank, device: torch.device, clock: Callable[[], float] = time.monotonic
 ) -> dict[str, Any]:
-    """The record of an evaluation, as evaluators.evaluate writes it, and in its details how many `seconds` it took."""
+    """Runs an evaluation and returns its record (evaluators.evaluate). Its details include the duration in `seconds`."""
     began = clock()
     evaluator: AnyEvaluator = TypeAdapter(EvaluatorSpec).validate_python(job.evaluator)
     source, target = _data(job.source), _data(job.target)
@@ -101,7 +106,7 @@ def evaluate_job(
 
 
 def feature_bank(directory: str, gib: float) -> Bank:
-    """A bank of at most `gib` GiB of layer outputs on disk; 0 keeps nothing."""
+    """Returns a bank that keeps at most `gib` GiB of layer outputs in `directory`; with 0 it keeps nothing."""
     limit = int(gib * 2**30)
     return Bank(Path(directory), limit, min(limit, Bank.entry_bytes)) if limit else Bank()
 

@@ -1,7 +1,7 @@
 """One attempt at one experiment, run as a Ray Job: `python -m orchestrator.driver EXPERIMENT ATTEMPT`.
 
-It trains what is not trained, evaluates what is not evaluated, and writes everything to the database as it happens. It can
-be killed anywhere: the next attempt asks the database what is done and does the rest.
+It trains and evaluates everything that is not done yet, and writes each result to the database as soon as it is known.
+It can be killed at any time: the next attempt reads from the database what is done, and does the rest.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from orchestrator.store import Store
 
 
 def main() -> int:
-    """Runs the attempt that the command line names. Exit code 0 where it came to an outcome or was stopped on purpose."""
+    """Runs the attempt that the command line names. Returns 0 if it reached an outcome or was stopped on purpose."""
     parser = argparse.ArgumentParser(prog="python -m orchestrator.driver", description=__doc__.split("\n\n")[0])
     parser.add_argument("experiment")
     parser.add_argument("attempt", type=int)
@@ -39,21 +39,21 @@ def main() -> int:
             message=str(error),
         )
         raise
-    # Ray installs handlers of its own when it connects, so ours come after it
+    # Ray installs its own signal handlers when it connects, so this one is installed afterwards
     signal.signal(signal.SIGTERM, lambda *_: attempt.leave())
     run(attempt)
     return 0
 
 
 def run(attempt: Attempt) -> None:
-    """Does everything that is left, station by station, and records how the experiment ended."""
+    """Does all remaining work, stage by stage, and records how the experiment ended."""
     if not attempt.store.move(attempt.experiment, ExperimentState.RUNNING, attempt=attempt.number):
-        return  # cancelled meanwhile, or a later attempt has begun
+        return  # the experiment was cancelled meanwhile, or a later attempt has begun
     heartbeat.start(attempt)
     attempt.committer.start()
     trials = Trials(attempt.spec) if attempt.spec.search else None
     train(attempt, leave_out=trials.own(attempt.plan) if trials else ())
-    # Ray Tune: seconds that training need not wait for
+    # these modules import Ray Tune, which takes seconds, so training starts before that
     from orchestrator.driver.conclude import conclude
     from orchestrator.driver.evaluate import evaluate
     from orchestrator.driver.import_weights import import_all
@@ -65,7 +65,7 @@ def run(attempt: Attempt) -> None:
     evaluate(attempt)
     attempt.committer.finish()
     if not attempt.stopping.is_set():
-        attempt.stopping.set()  # the work is done: from here on nothing may end this process before it has cleaned up
+        attempt.stopping.set()  # the work is done, so nothing may end this process before it has cleaned up
         conclude(attempt, excused(attempt, trials) if trials else ())
 
 

@@ -1,4 +1,7 @@
-"""What one attempt at an experiment is to do, and what it works with; the database holds what matters."""
+"""The context of one attempt at an experiment: its plan and everything that it works with.
+
+Nothing here has to survive the process, because all results are in the database.
+"""
 
 import sys
 import threading
@@ -17,7 +20,7 @@ from orchestrator.store import Store
 
 @dataclass(frozen=True)
 class Attempt:
-    """Attempt `number` at `experiment`; what it has done so far is in its ledger."""
+    """Attempt `number` at `experiment`. Its ledger records what it has done so far."""
 
     settings: Settings
     store: Store
@@ -28,26 +31,29 @@ class Attempt:
     ledger: NodeLedger
     committer: Committer
     stopping: threading.Event
-    """Set when the attempt is to end, with an outcome or without."""
+    """It is set when the attempt has to end, with or without an outcome."""
 
     @property
     def name(self) -> str:
-        """What its runs are called in Ray."""
+        """The name of its runs in Ray."""
         return f"{self.spec.name}-{self.experiment}-a{self.number}"
 
     @property
     def folders(self) -> Folders:
-        """The folders of the storage that all nodes share."""
+        """The folders on the storage that all cluster nodes share."""
         return Folders(self.settings.storage)
 
     def leave(self) -> NoReturn:
-        """Ends the process without an outcome; what is done stays done."""
+        """Ends the process without an outcome. All results so far are kept."""
         self.stopping.set()
         sys.exit(0)
 
 
 def load(settings: Settings, experiment: str, number: int) -> Attempt:
-    """The attempt as the database has it. Raises ValueError where it is not there, or was posted under other code."""
+    """Returns attempt `number`, with the experiment as the database has it.
+
+    Raises ValueError if the database does not have the experiment, or if it was posted under other code.
+    """
     store = Store(settings.database_url)
     row = store.experiment(experiment)
     if row is None:

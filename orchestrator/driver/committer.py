@@ -1,6 +1,7 @@
-"""Beside the work: commits finished generations to the tracking server and ships metrics, in a thread of its own.
+"""Commits finished generations to the tracking server and ships metrics, in a thread beside training.
 
-A tracking server that is away is waited for; training goes on meanwhile, and what is not committed stays on shared storage.
+While the tracking server cannot be reached, the thread waits and training continues. Checkpoints that are not committed
+yet stay on shared storage.
 """
 
 import logging
@@ -26,22 +27,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("relearn.driver")
 
 SHIP_S = 2.0
-"""Seconds between two rounds, and between two tries while the server is away."""
+"""Seconds between two rounds, and between two tries while the tracking server cannot be reached."""
 
 
 def made_by(experiment: str, node: Node) -> str:
-    """The name of whoever made a node, as users read it."""
+    """Returns the label that results carry for the experiment and the node that produced them."""
     return f"{experiment}/{node.title}"
 
 
-class Stopped(Exception):  # noqa: N818  what happened
-    """The attempt is to stop, and waits no longer."""
+class Stopped(Exception):  # noqa: N818  it is no error
+    """Raised instead of waiting any longer when the attempt has to end."""
 
 
 class Committer:
-    """Commits the generations of one attempt, from `start` to `finish`; `stopping` ends it without what is left.
+    """Commits the generations of one attempt, from `start` to `finish`.
 
-    Everything that is public is called from the driver's main thread.
+    When `stopping` is set, it ends and leaves the rest uncommitted. All public methods are called from the driver's
+    main thread.
     """
 
     def __init__(
@@ -54,29 +56,38 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
 
     def start(self) -> None:
-        """Begins to commit and to ship metrics, in a thread of its own."""
+        """Starts the thread that commits and ships metrics."""
         self._thread.start()
 
     def add(self, node: Node, claim: Claim) -> bool:
-        """Takes over a generation that is whole on shared storage; True, as a claim that is lost shows only later."""
+        """Queues a generation whose checkpoint is complete on shared storage.
+
+        Always returns True, because a lost claim is only noticed at the commit.
+        """
         self._waiting.put((node, claim))
         return True
 
     def finish(self) -> None:
-        """Returns when everything is committed and shipped. Raises what ended the thread before that."""
+        """Waits until everything is committed and shipped. Raises the error that ended the thread early, if any."""
         self._finishing.set()
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def fetch(self, uri: str, into: Path) -> Path:
-        """A committed checkpoint, verified; waits for a server that is away. Raises Stopped."""
+        """Downloads a committed checkpoint below `into`, verifies it, and returns its folder.
+
+        Waits while the server cannot be reached. Raises Stopped.
+        """
         folder = self.download(uri, into)
         checkpoint.read_manifest(folder)
         return folder
 
     def download(self, uri: str, into: Path) -> Path:
-        """An artifact below `into`; waits for a server that is away. Raises Stopped."""
+        """Downloads an artifact below `into`, and returns its path.
+
+        Waits while the server cannot be reached. Raises Stopped.
+        """
         from orchestrator.tracking.mlflow import OUTAGE
 
         while not self._stopping.is_set():
@@ -89,7 +100,7 @@ class Committer:
 
     @cached_property
     def _tracker(self) -> "Tracker":
-        from orchestrator.tracking.mlflow import Tracker  # mlflow: two seconds that training need not wait for
+        from orchestrator.tracking.mlflow import Tracker  # mlflow takes two seconds to import; training starts earlier
 
         return Tracker(self._settings.tracking_uri)
 
@@ -115,7 +126,7 @@ class Committer:
             except OUTAGE as error:
                 log.warning("the tracking server at %s does not answer, will try again: %s", self._tracker.uri, error)
                 self._stopping.wait(SHIP_S)
-            except Exception as error:  # raised by finish(): no node may count as committed because a thread died
+            except Exception as error:  # finish() raises it, so that no node counts as committed after an error
                 self._error = error
                 return
             else:

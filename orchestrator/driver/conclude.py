@@ -1,4 +1,4 @@
-"""The end of an experiment: its outcome is recorded, and what nobody needs any more is removed from disk."""
+"""Records the outcome of an experiment, and removes from disk what is no longer needed."""
 
 import shutil
 from collections.abc import Collection
@@ -8,7 +8,10 @@ from orchestrator.states import ExperimentState, Reason
 
 
 def conclude(attempt: Attempt, excused: Collection[str]) -> None:
-    """Puts back what was not made, records the outcome, and cleans up; `excused` are the nodes that may have failed."""
+    """Releases the nodes that were skipped or given up, records the outcome, and cleans up.
+
+    The failure of a node whose key is in `excused` does not fail the experiment.
+    """
     store, failed = attempt.store, attempt.ledger.failed
     skipped = [key for key, reason in failed.items() if reason == Reason.DEPENDENCY]
     store.release(attempt.experiment, {*skipped, *attempt.ledger.given_up})
@@ -22,7 +25,7 @@ def conclude(attempt: Attempt, excused: Collection[str]) -> None:
 
 
 def _clean_up(attempt: Attempt) -> None:
-    """Removes the working copies of what is committed and no other experiment waits for, and Ray's scratch."""
+    """Removes the working copies of committed checkpoints that no other experiment waits for, and Ray's files."""
     for key in attempt.ledger.committed() - attempt.store.needed_by_others(attempt.experiment):
         if attempt.plan.nodes[key].kind != "evaluation":
             for folder in attempt.folders.working_copies(key):

@@ -1,4 +1,4 @@
-"""The evaluations of an attempt, on Ray Tune."""
+"""The evaluation stage of an attempt, on Ray Tune."""
 
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from orchestrator.states import Reason
 
 
 def evaluate(attempt: Attempt) -> None:
-    """Makes every evaluation that is not made, and waits for those that another experiment makes."""
+    """Runs every evaluation that is not done, and waits for those that another experiment runs."""
     ledger = attempt.ledger
     over = ledger.done | ledger.given_up
     waiting = {key: node for key, node in attempt.plan.nodes.items() if node.kind == "evaluation" and key not in over}
@@ -32,15 +32,15 @@ def evaluate(attempt: Attempt) -> None:
                 features_gib=attempt.settings.features_gib,
             )
         else:
-            attempt.stopping.wait(1.0)  # another experiment makes all that is left
+            attempt.stopping.wait(1.0)  # another experiment runs all that are left
             ledger.refresh()
         waiting = {key: node for key, node in waiting.items() if key not in ledger.done and key not in ledger.failed}
 
 
 def store_record(attempt: Attempt, key: str, record: dict[str, Any]) -> None:
-    """Stores what a trial found."""
+    """Stores the record of the evaluation `key` (evaluators.evaluate)."""
     node = attempt.plan.nodes[key]
     assert node.evaluator is not None
-    what = made_by(attempt.experiment, node), node.evaluator["name"], node.target_label
+    labels = made_by(attempt.experiment, node), node.evaluator["name"], node.target_label
     content = record["scores"], record["curves"], record["details"]
-    attempt.ledger.finish(key, lambda claim: attempt.store.finish_evaluation(claim, *what, *content))
+    attempt.ledger.finish(key, lambda claim: attempt.store.finish_evaluation(claim, *labels, *content))

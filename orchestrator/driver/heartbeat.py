@@ -1,4 +1,4 @@
-"""Records that an attempt is alive, and ends it when somebody else has."""
+"""Records in the database that an attempt is alive, and ends the attempt once it is replaced, ended or cancelled."""
 
 import os
 import threading
@@ -7,10 +7,11 @@ from orchestrator.driver.attempt import Attempt
 from orchestrator.states import TERMINAL, ExperimentState
 
 HEARTBEAT_S = 5.0
+"""Seconds between two heartbeats."""
 
 
 def start(attempt: Attempt) -> None:
-    """Begins in a thread of its own, which ends with the attempt."""
+    """Starts the heartbeat in its own thread, which ends with the attempt."""
     threading.Thread(target=_beat, args=(attempt,), name="heartbeat", daemon=True).start()
 
 
@@ -20,7 +21,7 @@ def _beat(attempt: Attempt) -> None:
         if attempt.stopping.is_set():
             return
         if state is None or state in TERMINAL:  # a later attempt has begun, or the experiment has ended
-            os._exit(3)  # at once, whatever the other threads are doing
+            os._exit(3)  # immediately, without waiting for the other threads
         if state == ExperimentState.CANCELLING:
             attempt.stopping.set()
         attempt.stopping.wait(HEARTBEAT_S)

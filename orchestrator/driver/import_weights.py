@@ -1,4 +1,4 @@
-"""Imports weights that were trained elsewhere into checkpoints of ours, as the arms that evaluate them say."""
+"""Imports weights that were trained elsewhere into checkpoints, for the arms that evaluate them."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from trainer.core.state import TrainState
 
 
 def import_all(attempt: Attempt) -> None:
-    """Makes the checkpoints of all weights that arms name, and waits for those that another experiment makes."""
+    """Imports all weights that arms name, and waits for those that another experiment imports."""
     ledger = attempt.ledger
     waiting = [node for key, node in attempt.plan.nodes.items() if node.kind == "checkpoint" and key not in ledger.done]
     while waiting and not attempt.stopping.is_set():
@@ -32,20 +32,21 @@ def import_all(attempt: Attempt) -> None:
                 _import_one(attempt, node)
         waiting = [node for node in waiting if node.key not in ledger.done and node.key not in ledger.failed]
         if waiting:
-            attempt.stopping.wait(1.0)  # another experiment makes them
+            attempt.stopping.wait(1.0)  # another experiment imports them
 
 
 def import_weights(
     source: Weights, model: AnyModel, data: AnyData, key: str, into: Path, download: Callable[[str], Path]
 ) -> checkpoint.Manifest:
-    """Writes the checkpoint of node `key` to `into`. Raises ValueError where the file is not what the arm says it is.
+    """Writes the checkpoint of node `key` to `into`, and returns its manifest.
 
-    `download` fetches what is not a path of this machine, and returns where it lies.
+    `download` fetches a URI that is not a local path, and returns the path of the file. Raises ValueError if the file
+    does not have the sha256 of `source`, or if its weights do not fit `model`.
     """
     path = download(source.uri) if is_address(source.uri) else Path(source.uri)
     if source.sha256 is not None and (found := digest_of(path)) != source.sha256:
         raise ValueError(
-            f"{source.uri} has sha256 {found}, the experiment was posted for {source.sha256}: post it again"
+            f"{source.uri} has sha256 {found}, but the experiment was posted for {source.sha256}: post it again"
         )
     network = skeleton(model, len(data.class_names()))
     weights = renamed(read_state(path), source.strip_prefix, source.rename, option=str)

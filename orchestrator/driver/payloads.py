@@ -1,4 +1,4 @@
-"""The work of an attempt as its workers are given it: segments to train, evaluations, and the checkpoints both start from."""
+"""Builds the payloads for an attempt's workers: segments to train, and checkpoints to evaluate."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from trainer import methods
 
 
 def task_of(attempt: Attempt, segment: Segment) -> Task:
-    """The training of a segment whose parent is done."""
+    """Returns the training task of a segment whose parent is done."""
     first = segment.nodes[0]
     arm = attempt.spec.arm(first.arm)
     assert arm.method is not None
@@ -27,7 +27,11 @@ def task_of(attempt: Attempt, segment: Segment) -> Task:
 
 
 def job_of(attempt: Attempt, node: Node, folder: Path | None = None) -> Job:
-    """The evaluation of a checkpoint that will be in `folder`, by default of one that is there already."""
+    """Returns the job of an evaluation node.
+
+    `folder` is where the checkpoint will be once it is trained. By default the parent is done, and its checkpoint is
+    used.
+    """
     assert node.parent is not None
     assert node.evaluator is not None
     assert node.target is not None
@@ -44,7 +48,10 @@ def job_of(attempt: Attempt, node: Node, folder: Path | None = None) -> Job:
 
 
 def _checkpoint(attempt: Attempt, key: str) -> Path:
-    """Directory of a finished generation's checkpoint, downloaded from the tracking server where it is not on disk."""
+    """Returns the directory of a finished generation's checkpoint.
+
+    If it is not on shared storage, it is downloaded from the tracking server.
+    """
     if finished(attempt.folders, key):
         return attempt.folders.checkpoint(key)
     try:

@@ -1,4 +1,4 @@
-"""What workers report while they train, and what the driver makes of it."""
+"""Processes the reports that workers send while they train."""
 
 import logging
 from functools import partial
@@ -19,17 +19,20 @@ log = logging.getLogger("relearn.driver")
 
 
 def commit_generation(attempt: Attempt, key: str) -> None:
-    """Has a generation that is whole on shared storage committed, beside the work; once, and only under a claim."""
+    """Hands a generation to the committer. Its checkpoint must be complete on shared storage.
+
+    Does nothing if the generation is done already or not claimed by this attempt.
+    """
     attempt.ledger.finish(key, partial(attempt.committer.add, attempt.plan.nodes[key]))
 
 
 class WorkerReports:
-    """Takes the reports of one attempt's workers, in the driver's main thread."""
+    """Processes the reports of one attempt's workers, in the driver's main thread."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._pending_warnings: dict[str, str] = {}
-        """By key of a generation: a warning that its next epoch is stored with."""
+        """For each generation, by key: a warning to store with its next epoch."""
 
     def take(self, message: Message) -> None:
         """Stores an epoch, hands a finished generation to the committer, or fails what cannot be trained."""

@@ -1,4 +1,4 @@
-"""The search of an attempt: its trials, from rung to rung."""
+"""The search stage of an attempt, which trains and evaluates its trials from rung to rung."""
 
 from functools import partial
 
@@ -15,7 +15,10 @@ from orchestrator.states import Reason
 
 
 def search(attempt: Attempt, trials: Trials) -> None:
-    """Trains and evaluates the trials of a search as far as they are worth it; what they share is trained already."""
+    """Trains and evaluates each trial of a search as far as it is promoted.
+
+    The generations that several trials share are trained before this is called.
+    """
     if attempt.stopping.is_set():
         return
     schedule = RungSchedule(trials, attempt.ledger, partial(_objectives, attempt, trials))
@@ -39,17 +42,17 @@ def search(attempt: Attempt, trials: Trials) -> None:
 
 
 def excused(attempt: Attempt, trials: Trials) -> set[str]:
-    """The failed nodes of trials that are an answer of the search and not the experiment's failure."""
-    objectives = _objectives(attempt, trials)  # may fail some more
+    """Returns the keys of the failed nodes that do not fail the experiment, because they are a result of the search."""
+    objectives = _objectives(attempt, trials)  # this may fail further nodes, so it comes first
     return trials.excused(attempt.plan, attempt.ledger.failed, objectives)
 
 
 def _objectives(attempt: Attempt, trials: Trials) -> dict[str, float | None]:
-    """The scores that the search goes by; an evaluation that has no such score fails."""
+    """Returns the objective's scores by evaluation key. An evaluation that is done without this score fails."""
     metric = trials.search.objective.metric
     found = attempt.store.scores_of(attempt.experiment, metric)
     if without := (trials.objective_keys & attempt.ledger.done) - found.keys():
-        message = f"objective.metric {metric!r} is no score of its evaluator: the results list them"
+        message = f"objective.metric {metric!r} is no score of its evaluator: choose one that the results list"
         attempt.ledger.fail(without, Reason.USER_ERROR, message)
     return found
 

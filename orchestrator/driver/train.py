@@ -1,4 +1,4 @@
-"""The training of an attempt: its segments on the training slots of Ray Train."""
+"""The training stage of an attempt: its segments run on the training slots of Ray Train."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,10 @@ from orchestrator.states import Reason
 
 
 def train(attempt: Attempt, leave_out: Collection[str]) -> None:
-    """Trains every generation that is not done, but for those to `leave_out`, and waits for those that others train."""
+    """Trains every generation that is not done, and waits for those that other experiments train.
+
+    The generations with the keys `leave_out` are neither trained nor waited for.
+    """
     ledger, reports = attempt.ledger, WorkerReports(attempt)
     _fail_removed(attempt)
     _commit_finished(attempt)
@@ -31,12 +34,12 @@ def train(attempt: Attempt, leave_out: Collection[str]) -> None:
             count = _slot_count(attempt, segments(attempt.plan, left))
             if count == 0:
                 wanted = attempt.spec.resources
-                need = f"room for {wanted.workers} workers of {wanted.cpus} CPUs and {wanted.gpus:g} GPUs"
-                ledger.fail(left, Reason.NO_CAPACITY, f"the Ray cluster has no {need}")
+                need = f"{wanted.workers} workers with {wanted.cpus} CPUs and {wanted.gpus:g} GPUs each"
+                remedy = "ask for less in resources, or add nodes"
+                ledger.fail(left, Reason.NO_CAPACITY, f"the Ray cluster is too small for {need}: {remedy}")
                 return
-            name = (
-                f"{attempt.name}-again{opened}" if opened else attempt.name
-            )  # Ray knows the earlier runs by their names
+            # Ray keeps the names of earlier runs, so later slots need new ones
+            name = f"{attempt.name}-again{opened}" if opened else attempt.name
             slots = TrainingSlots(name, count, attempt.spec.resources, attempt.folders)
             slots.start()
             opened += 1
@@ -48,7 +51,7 @@ def train(attempt: Attempt, leave_out: Collection[str]) -> None:
                 reports.take(message)
             if slots.lost is not None:
                 ledger.fail(todo - ledger.done - ledger.failed.keys(), Reason.WORKER_LOST, slots.lost)
-        else:  # others train all that is left: they get the capacity that our slots would hold
+        else:  # other experiments train all that is left, so they get the capacity of these slots
             if slots is not None:
                 slots.close()
                 slots = None
@@ -58,15 +61,15 @@ def train(attempt: Attempt, leave_out: Collection[str]) -> None:
 
 
 def _fail_removed(attempt: Attempt) -> None:
-    """Fails the nodes that only an earlier experiment could make, and whose checkpoint was removed since."""
+    """Fails the nodes that only an earlier experiment could produce, and whose checkpoint was removed since."""
     for key, node in attempt.plan.nodes.items():
         if node.elsewhere and key not in attempt.ledger.done:
-            message = f"the checkpoint of {node.title} was removed since this was posted: train it again"
+            message = f"the checkpoint of {node.title} was removed after this experiment was posted: train it again"
             attempt.ledger.fail([key], Reason.DEPENDENCY, message)
 
 
 def _commit_finished(attempt: Attempt) -> None:
-    """Commits what an earlier attempt trained but did not live to commit."""
+    """Commits the generations that an earlier attempt trained but did not commit before it ended."""
     ledger = attempt.ledger
     for key, node in attempt.plan.nodes.items():
         if node.kind != "generation" or key in ledger.done or key in ledger.failed:
@@ -76,7 +79,10 @@ def _commit_finished(attempt: Attempt) -> None:
 
 
 def _slot_count(attempt: Attempt, chains: list[Segment]) -> int:
-    """As many as can run at the same time: chains that nothing continues, and workers that the cluster can hold."""
+    """Returns how many training slots can be busy at the same time.
+
+    That is the number of segments in `chains` that no other segment continues, limited by the cluster's capacity.
+    """
     continued = {chain.parent for chain in chains}
     widest = sum(chain.key not in continued for chain in chains)
     return min(widest, slot_capacity(attempt.spec.resources))

@@ -1,11 +1,12 @@
-"""Asynchronous successive halving: who trains on, and how far (ASHA, Li et al., MLSys 2020, arXiv 1810.05934, algorithm 2).
+"""Asynchronous successive halving (ASHA, Li et al., MLSys 2020, arXiv 1810.05934, algorithm 2).
 
-A rung is a generation. A trial that stands on a rung waits there with its committed generation until it is among the best
-1/reduction of those that have reached it; then it is promoted to the next. What was measured is all that decides, so a
-search that is started again asks for nothing that it has asked for before, and nothing is trained twice.
+A rung is a generation. A trial that has reached a rung is promoted to the next one as soon as it is among the best
+1/reduction of the trials that have reached it. Until then, the trial waits with its committed generation. Promotions
+depend only on the measured scores, so a restarted search trains nothing twice.
 
-Two things differ from the paper. The trials are fixed from the start, so a rung that nobody can reach any more is final: from
-it at least `keep` are promoted, or too few would be left for the last of a few rungs. And the last rung is the last generation.
+Two things differ from the paper. First, the trials are fixed from the start. A rung that no further trial can reach is
+therefore final, and at least `keep` trials are promoted from it; otherwise a ladder of few rungs could end with too few
+trials. Second, the last rung is the last generation.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from orchestrator.spec.search import Ladder
 
 Scores = Mapping[int, float]
-"""Objectives of a trial by generation; larger is better."""
+"""The objective of a trial by generation. Larger is better."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,14 @@ def promotions(
     training: Mapping[str, int],
     out: Collection[str],
 ) -> list[Promotion]:
-    """Everything that may be trained now, the most promising first: higher rungs before lower, better before worse.
+    """Returns all promotions that are allowed now, the most promising first.
 
-    `training` says who is being trained up to which generation, and `out` who failed.
+    Higher rungs come before lower ones, and better trials before worse ones. `training` maps each trial that is being
+    trained to the generation at which it will stop. `out` are the trials that failed.
     """
     found: list[Promotion] = []
     left = [trial for trial in trials if trial not in out]
-    allowed, final = left, True  # on the first rung: everybody, from the start
+    allowed, final = left, True  # every trial may train to the first rung
     for rung in ladder.rungs:
         there = [trial for trial in left if rung in scores.get(trial, {})]
         coming = [trial for trial in left if trial not in there and training.get(trial) == rung]
@@ -51,7 +53,7 @@ def promotions(
 
 
 def standing(ladder: Ladder, trials: Sequence[str], scores: Mapping[str, Scores]) -> list[str]:
-    """All trials, best first: who reached a higher rung comes first, then the objective on the highest rung decides."""
+    """Returns all trials, best first: by the highest rung that they reached, then by the objective on that rung."""
 
     def rank(trial: str) -> tuple[int, float]:
         reached = [rung for rung in ladder.rungs if rung in scores.get(trial, {})]
@@ -61,7 +63,6 @@ def standing(ladder: Ladder, trials: Sequence[str], scores: Mapping[str, Scores]
 
 
 def kept(ladder: Ladder, trials: Sequence[str], scores: Mapping[str, Scores]) -> list[str]:
-    """The best `keep` of those that have their last generation, in that order."""
-    return [trial for trial in standing(ladder, trials, scores) if ladder.rungs[-1] in scores.get(trial, {})][
-        : ladder.keep
-    ]
+    """Returns the best `keep` trials among those that have reached the last rung, best first."""
+    last = ladder.rungs[-1]
+    return [trial for trial in standing(ladder, trials, scores) if last in scores.get(trial, {})][: ladder.keep]

@@ -1,4 +1,4 @@
-"""What is worth training next while a search runs."""
+"""Chooses what to train next while a search runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -12,7 +12,7 @@ from orchestrator.states import Reason
 
 
 class Ledger(Protocol):
-    """What a search asks of the nodes of its experiment (`driver.ledger.NodeLedger`); `done` and `failed` change under it."""
+    """The part of `driver.ledger.NodeLedger` that a search uses. `done` and `failed` are live views."""
 
     @property
     def done(self) -> AbstractSet[str]: ...
@@ -23,7 +23,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True)
 class RungSegment:
-    """A trial's way to a rung for one seed: generations to train, in order, and then objectives to evaluate."""
+    """The work that brings one trial to a rung for one seed: first training, then the evaluation of objectives."""
 
     trial: str
     seed: int
@@ -32,34 +32,37 @@ class RungSegment:
 
     @property
     def title(self) -> str:
-        """What the Ray dashboard calls it."""
+        """Its name in the Ray dashboard."""
         last = (*self.train, *self.evaluate)[-1].generation
         return f"{self.trial}-seed{self.seed}-to-g{last}"
 
     @property
     def keys(self) -> list[str]:
-        """The keys of its nodes, in the order in which they are made."""
+        """The keys of its nodes, in the order in which they are done."""
         return [node.key for node in (*self.train, *self.evaluate)]
 
 
 class RungSchedule:
-    """What is to be done next in a search, while it runs; `read` gives all objectives that are known."""
+    """Chooses the next segments of a running search. `read` returns all objectives that are known."""
 
     def __init__(self, trials: Trials, ledger: Ledger, read: Callable[[], Values]) -> None:
         self._trials, self._ledger, self._read = trials, ledger, read
         self._values = read()
         self._waiting: list[tuple[str, int, int]] = []
-        """Trial, seed, and the generation that the promotion allows."""
+        """The trial, the seed, and the generation that the promotion allows."""
         self._running: dict[tuple[str, int], tuple[RungSegment, int]] = {}
-        """By trial and seed: the segment that is being run, and the generation at its end."""
+        """For each trial and seed: the running segment, and the generation at its end."""
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do, now or later."""
+        """Whether the search has nothing left to do, now or later."""
         return not self._running and not self._waiting and not self._promotions()
 
     def next(self) -> RungSegment | None:
-        """The most promising segment whose nodes are free, claimed; None where all wait for others."""
+        """Claims and returns the most promising segment whose nodes are free.
+
+        Returns None if every segment has to wait for another.
+        """
         while True:
             for one in list(self._waiting):
                 trial, seed, to = one
@@ -75,7 +78,7 @@ class RungSchedule:
             self._waiting += ((promotions[0].trial, seed, promotions[0].to) for seed in self._trials.seeds)
 
     def ended(self, segment: RungSegment) -> None:
-        """Notes that the segment was run, well or badly, and that what it found is stored."""
+        """Marks the segment as ended, with or without success, and reads the objectives again."""
         del self._running[segment.trial, segment.seed]
         self._values = self._read()
 
@@ -86,7 +89,10 @@ class RungSchedule:
         return halving.promotions(trials.ladder, trials.distinct, trials.scores(self._values), training, out)
 
     def _claimed(self, trial: str, seed: int, to: int) -> RungSegment | None:
-        """What is missing up to generation `to`, claimed as a whole; None where others are making a part of it."""
+        """Claims and returns everything that is missing up to generation `to`.
+
+        Returns None if a part of it is being done elsewhere.
+        """
         busy = {key for segment, _ in self._running.values() for key in segment.keys}
         generations, objectives = self._trials.generations[trial, seed], self._trials.objectives[trial, seed]
         if objectives[to].key in busy:
@@ -102,7 +108,7 @@ class RungSchedule:
             return segment
         if self._ledger.done.isdisjoint(segment.keys):
             return None
-        self._values = self._read()  # another experiment has made a part of it meanwhile: look again at what is left
+        self._values = self._read()  # another experiment has finished a part of it since, so less is missing now
         return self._claimed(trial, seed, to) if objectives[to].key not in self._values else None
 
     def _lost(self, trial: str) -> bool:

@@ -1,7 +1,7 @@
-"""The trials of a search: their nodes in the plan, and what each of them scored.
+"""The trials of a search: their nodes in the plan, and their scores.
 
-Nothing here is stored beside the nodes and their results, so whoever asks (a driver, its successor after a crash, the API)
-comes to the same answer.
+Everything is computed from the nodes and their stored results, so a driver, its successor after a crash and the API all
+come to the same answer.
 """
 
 import math
@@ -15,11 +15,14 @@ from orchestrator.spec import Evaluation, ExperimentSpec
 from orchestrator.states import Reason
 
 Values = Mapping[str, float | None]
-"""The objective by the key of its evaluation; None where the score was not finite."""
+"""The objective by the key of its evaluation. It is None if the score was not finite."""
 
 
 class Trials:
-    """The trials of a spec whose search is written out. Those with equal nodes are one: the first of them stands for all."""
+    """The trials of a spec whose search is written out.
+
+    Trials with equal nodes count as one distinct trial, which the first of them represents.
+    """
 
     def __init__(self, spec: ExperimentSpec) -> None:
         assert spec.search is not None
@@ -38,23 +41,26 @@ class Trials:
         self.seeds = spec.seeds
         first: dict[tuple[str, ...], str] = {}
         self.same: dict[str, str] = {}
-        """By trial: the one that stands for it."""
+        """For each trial, by name: the distinct trial that represents it."""
         for arm in arms:
             keys = tuple(node.key for seed in spec.seeds for node in self.generations[arm.name, seed].values())
             self.same[arm.name] = first.setdefault(keys, arm.name)
 
     @property
     def distinct(self) -> list[str]:
-        """The trials that stand for themselves."""
+        """The names of the distinct trials, in order."""
         return [trial for trial, first in self.same.items() if trial == first]
 
     @property
     def objective_keys(self) -> set[str]:
-        """The keys of every evaluation that gives the objective of a trial."""
+        """The keys of all evaluations that compute the objective of a trial."""
         return {node.key for nodes in self.objectives.values() for node in nodes.values()}
 
     def own(self, plan: Plan) -> set[str]:
-        """Keys of the generations that one distinct trial needs and nothing else in the whole experiment's plan does."""
+        """Returns the keys of the generations that only one distinct trial needs.
+
+        `plan` is the plan of the whole experiment.
+        """
         users: dict[str, set[str]] = {}
         for use in plan.uses:
             users.setdefault(use.key, set()).add(self.same.get(use.arm, use.arm))
@@ -62,9 +68,10 @@ class Trials:
         return {key for key in mine if len(users[key]) == 1}
 
     def scores(self, values: Values) -> dict[str, dict[int, float]]:
-        """By distinct trial and generation: the mean over the seeds where all are evaluated, turned so that more is better.
+        """Returns the mean objective over the seeds, by distinct trial and by generation.
 
-        A score that is not finite is worse than every other.
+        Only generations that are evaluated for all seeds are included. The sign is chosen so that more is better, and a
+        score that is not finite becomes minus infinity.
         """
         found: dict[str, dict[int, float]] = {}
         for trial in self.distinct:
@@ -77,19 +84,19 @@ class Trials:
         return found
 
     def kept(self, values: Values) -> list[str]:
-        """The trials that have won, best first."""
+        """Returns the distinct trials that won the search, best first."""
         return halving.kept(self.ladder, self.distinct, self.scores(values))
 
     def unwanted(self, plan: Plan, values: Values) -> set[str]:
-        """Keys of everything in `plan` that only trials need that have not won."""
+        """Returns the keys of the nodes in `plan` that only trials need which did not win."""
         kept = self.kept(values)
         wanted = {use.key for use in plan.uses if use.arm not in self.same or self.same[use.arm] in kept}
         return plan.nodes.keys() - wanted
 
     def excused(self, plan: Plan, failed: Mapping[str, Reason], values: Values) -> set[str]:
-        """The keys of those `failed` nodes (reason by key) that are not the experiment's failure.
+        """Returns the keys of the nodes in `failed` (reason by key) that do not fail the experiment.
 
-        Settings under which the loss diverges are an answer, as long as other trials have won.
+        Settings under which the loss diverges are a valid result, as long as other trials have won.
         """
         if not self.kept(values):
             return set()

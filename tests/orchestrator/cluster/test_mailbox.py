@@ -1,4 +1,4 @@
-"""The mailbox between driver and training slots, without Ray: an asyncio object."""
+"""Tests the mailbox between driver and training slots as a plain asyncio object, without Ray."""
 
 import asyncio
 
@@ -33,9 +33,8 @@ def test_further_workers_of_a_slot_follow_its_first_one() -> None:
         await mailbox.take(0)
         first = await waiting
         assert first == (1, task("a"))
-        assert (
-            await mailbox.follow(0, after=0) == first
-        )  # a worker that starts again is given the unfinished task again
+        # a worker that is restarted gets the unfinished task again
+        assert await mailbox.follow(0, after=0) == first
         following = asyncio.create_task(mailbox.follow(0, after=1))
         await mailbox.finished(0)
         await mailbox.take(0)
@@ -48,7 +47,7 @@ def test_further_workers_of_a_slot_follow_its_first_one() -> None:
     asyncio.run(story())
 
 
-def test_followers_stay_while_tasks_are_left_although_the_mailbox_is_closed() -> None:
+def test_followers_wait_for_remaining_tasks_of_a_closed_mailbox() -> None:
     async def story() -> None:
         mailbox = Mailbox()
         await mailbox.offer([task("a")])
@@ -72,7 +71,7 @@ def test_messages_are_drained_once() -> None:
     asyncio.run(story())
 
 
-def test_a_task_that_a_dead_worker_took_is_given_to_the_one_in_its_place() -> None:
+def test_a_task_that_a_dead_worker_took_is_given_to_its_replacement() -> None:
     """Ray does not cancel the call of a worker that died while it waited."""
 
     async def story() -> None:
@@ -87,7 +86,7 @@ def test_a_task_that_a_dead_worker_took_is_given_to_the_one_in_its_place() -> No
     asyncio.run(story())
 
 
-def test_a_slot_that_is_gone_takes_nothing_any_more() -> None:
+def test_a_slot_that_was_abandoned_takes_no_further_task() -> None:
     async def story() -> None:
         mailbox = Mailbox()
         dead = asyncio.create_task(mailbox.take(0))

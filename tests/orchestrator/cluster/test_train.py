@@ -1,4 +1,4 @@
-"""What a worker that starts again finds on shared storage, and how training slots that are lost are reported."""
+"""Tests what a restarted worker finds on shared storage, and how lost training slots are reported."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ from trainer.core.determinism import fingerprint
 from trainer.run import Progress
 
 
-def test_generations_that_are_whole_are_found_and_torn_or_foreign_ones_are_not(tmp_path: Path) -> None:
+def test_complete_generations_are_found_and_torn_or_foreign_ones_are_not(tmp_path: Path) -> None:
     one = small_spec({"name": "normal"}, generations=4, epochs=1)
     task = Task(one.model_dump_json(), 0, ("a", "b", "c", "d"), None, None, str(tmp_path))
     assert finished_of(task) == []
@@ -39,7 +39,7 @@ def test_generations_that_are_whole_are_found_and_torn_or_foreign_ones_are_not(t
     ]
 
 
-def test_a_worker_goes_on_from_the_furthest_whole_checkpoint_of_its_own_segment(tmp_path: Path) -> None:
+def test_a_worker_resumes_from_the_furthest_complete_checkpoint_of_its_own_segment(tmp_path: Path) -> None:
     one = small_spec({"name": "normal"}, generations=2, epochs=4)
     task = Task(one.model_dump_json(), 0, ("a", "b"), None, None, str(tmp_path))
     folders = Folders(tmp_path)
@@ -71,7 +71,10 @@ def test_a_worker_goes_on_from_the_furthest_whole_checkpoint_of_its_own_segment(
 
 
 class DoomedSlots(TrainingSlots):
-    """Two slots whose runs end as Ray's do when it gives them up: the second once the first has, and once it may."""
+    """Two slots whose runs end with the error that Ray raises when it gives up a run.
+
+    The second ends after the first has ended and `second_may_end` is set.
+    """
 
     second_may_end = threading.Event()
 
@@ -86,23 +89,23 @@ class DoomedSlots(TrainingSlots):
 
 @pytest.fixture
 def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The handle of a real mailbox in this process, which Ray gives to whoever makes one."""
+    """The handle of a real mailbox in this process, which replaces the actor that Ray would create."""
     with asyncio.Runner() as runner:
-        one = Mailbox()
+        local = Mailbox()
 
         class Handle:
             def __getattr__(self, name: str) -> Any:
-                return SimpleNamespace(remote=lambda *arguments: runner.run(getattr(one, name)(*arguments)))
+                return SimpleNamespace(remote=lambda *arguments: runner.run(getattr(local, name)(*arguments)))
 
         handle = Handle()
-        made = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda: handle))
-        monkeypatch.setattr(ray, "remote", lambda _: made)
-        monkeypatch.setattr(ray, "get", lambda answered: answered)
+        actor_class = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda: handle))
+        monkeypatch.setattr(ray, "remote", lambda _: actor_class)
+        monkeypatch.setattr(ray, "get", lambda result: result)
         monkeypatch.setattr(ray, "kill", lambda _: None)
         yield handle
 
 
-def test_slots_that_ray_gives_up_are_reported_with_their_task_after_what_they_finished(mailbox: Any) -> None:
+def test_lost_slots_are_reported_with_their_task_after_the_generations_that_they_finished(mailbox: Any) -> None:
     slots = DoomedSlots("name", 2, Resources(), Folders(Path("/storage")))
     task = Task("{}", 0, ("a", "b"), None, None, "/storage")
     slots.start()
@@ -115,7 +118,7 @@ def test_slots_that_ray_gives_up_are_reported_with_their_task_after_what_they_fi
         found += slots.drain(0.01)
     assert found == [SlotReady(0), GenerationDone("a", "0"), SlotLost(0, task, "RuntimeError: slot 0 is gone")]
     lost = slots.lost
-    assert lost is None  # the second may still train
+    assert lost is None  # the second slot may still train
     slots.second_may_end.set()
     while not (found := slots.drain(0.01)):
         pass

@@ -1,4 +1,4 @@
-"""What a driver and its workers refuse, and how they end; Ray's calls are answered in this process."""
+"""Tests what a driver and its workers refuse, and how they end. Calls of Ray are replaced in this process."""
 
 import asyncio
 import sys
@@ -26,22 +26,22 @@ from tests.orchestrator.builders import epoch_row, node, planned, resolved, smal
 from tests.trainer.packages import METHOD, answer, offer
 
 WRONG = Task("{}", 0, ("a",), None, None, "/storage")
-"""Fails in every worker as a user's error does: its spec has no method."""
+"""A task that fails in every worker, because its spec has no method."""
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """The database of the installation that the environment names."""
+    """The database of an installation in a temporary folder."""
     monkeypatch.setenv("RELEARN_HOME", str(tmp_path))
     opened = Store(Settings.from_environment().database_url)
     yield opened
     opened.close()
 
 
-def test_an_experiment_that_was_posted_under_other_code_fails_as_the_users_to_post_again(
+def test_an_experiment_that_was_posted_under_other_code_fails_with_user_error(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keys digest the code, so other code has other keys: here those of another seed."""
+    """The code is part of a content key. The keys of another seed take the place of those of other code."""
     experiment, _ = store.submit("small", resolved(small()), planned(small(seeds=[1])))
     assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
     monkeypatch.setattr(ray, "init", lambda **_: None)
@@ -54,7 +54,7 @@ def test_an_experiment_that_was_posted_under_other_code_fails_as_the_users_to_po
     assert (row.message or "").endswith("so its work has other keys: post it again")
 
 
-def test_an_experiment_that_was_posted_under_this_code_is_taken(store: Store) -> None:
+def test_an_experiment_that_was_posted_under_this_code_is_loaded(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(small()), planned(small()))
     assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
     load(Settings.from_environment(), experiment, 1)
@@ -62,7 +62,7 @@ def test_an_experiment_that_was_posted_under_this_code_is_taken(store: Store) ->
         load(Settings.from_environment(), "exp_gone", 1)
 
 
-def test_a_resume_that_is_not_bit_for_bit_is_stored_with_the_next_epoch(store: Store) -> None:
+def test_a_resume_that_is_not_bitwise_is_stored_as_a_warning_of_the_next_epoch(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(small()), planned(small()))
     assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
     attempt = load(Settings.from_environment(), experiment, 1)
@@ -81,7 +81,7 @@ def test_a_resume_that_is_not_bit_for_bit_is_stored_with_the_next_epoch(store: S
     assert {(row.epoch, *row.warnings) for row in store.warnings_of(experiment)} == {(2, warning)}
 
 
-def test_the_segment_of_a_slot_that_is_lost_fails_from_its_first_generation_that_is_not_done(store: Store) -> None:
+def test_the_segment_of_a_lost_slot_fails_from_its_first_generation_that_is_not_done(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(small()), planned(small()))
     assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
     attempt = load(Settings.from_environment(), experiment, 1)
@@ -91,18 +91,23 @@ def test_the_segment_of_a_slot_that_is_lost_fails_from_its_first_generation_that
     reports.take(GenerationDone(chain[0], "0" * 64))
     reports.take(SlotLost(0, None, "it was waiting"))
     assert dict(attempt.ledger.failed) == {}
-    reports.take(SlotLost(1, Task("{}", 0, chain, None, None, "/storage"), "ray.exceptions: the node is gone"))
+    task = Task("{}", 0, chain, None, None, "/storage")
+    reports.take(SlotLost(1, task, "ray.exceptions: the node is gone"))
     assert attempt.ledger.failed[chain[1]] == "WORKER_LOST"
     assert chain[0] in attempt.ledger.done
     assert store.nodes_of(experiment)[chain[1]].message == "ray.exceptions: the node is gone"
 
 
 def keys(segment: Segment) -> list[str]:
+    """Returns the keys of the segment's nodes."""
     return [node.key for node in segment.nodes]
 
 
-def test_two_experiments_that_fail_each_others_work_do_not_wait_for_each_other(store: Store) -> None:
-    """One trains seed 0, the other seed 1, and both diverge: each must be free to fail what the other left behind."""
+def test_two_experiments_that_need_each_others_failed_work_do_not_wait_for_each_other(store: Store) -> None:
+    """One trains seed 0, the other seed 1, and both diverge.
+
+    Each can then claim and fail the rest of the other's seed.
+    """
     raw = small(seeds=[0, 1], evaluations=[])
     both = []
     for _ in range(2):
@@ -120,7 +125,7 @@ def test_two_experiments_that_fail_each_others_work_do_not_wait_for_each_other(s
                 attempt.ledger.put_back(keys(each))
 
 
-def test_a_segment_is_claimed_as_a_whole_or_not_at_all(store: Store) -> None:
+def test_a_segment_is_claimed_completely_or_not_at_all(store: Store) -> None:
     raw = small(arms=small()["arms"][:1], train=small()["train"] | {"generations": 3}, evaluations=[])
     both = []
     for _ in range(2):
@@ -142,7 +147,7 @@ from orchestrator.cluster.payloads import Task
 from orchestrator.cluster.train_worker import run_segment
 from trainer import methods
 
-ray.train.torch.get_device = lambda: torch.device("cpu")  # else it must be called inside a Train run
+ray.train.torch.get_device = lambda: torch.device("cpu")  # the original only works inside a Ray Train run
 spec = json.dumps({
     "data": {"name": "digits-noisy", "train_per_class": 1}, "model": {"name": "resnet-digits", "width": 4},
     "train": {"generations": 1, "epochs": 1}, "method": {"name": "halving"}, "seed": 0,
@@ -158,15 +163,15 @@ print(json.dumps(found))
 """
 
 
-def test_a_node_with_other_code_of_a_package_than_the_head_trains_nothing(tmp_path: Path) -> None:
+def test_a_machine_with_other_code_of_a_package_than_the_head_trains_nothing(tmp_path: Path) -> None:
     offer(tmp_path, "half-life", METHOD, "halving = half_life:Halving")
-    refused = "this node has other code of half-life than the head: install the same version everywhere"
+    refused = "this machine has other code of half-life than the head: install the same version on all machines"
     assert answer(tmp_path, RUN_UNDER, str(tmp_path)) == ["trained", refused, refused]
 
 
 @pytest.fixture
 def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    """A real mailbox in this process, holding one task, reached as Ray's handle of it would be."""
+    """A real mailbox in this process with one task. Its handle replaces that of Ray's actor."""
     with asyncio.Runner() as runner:
         mailbox = Mailbox()
         runner.run(mailbox.offer([WRONG]))
@@ -177,13 +182,13 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
                 return SimpleNamespace(remote=lambda *arguments: runner.run(getattr(mailbox, name)(*arguments)))
 
         monkeypatch.setattr(ray, "get_actor", lambda _: Handle())
-        monkeypatch.setattr(ray, "get", lambda answered: answered)
+        monkeypatch.setattr(ray, "get", lambda result: result)
         yield mailbox
 
 
 @pytest.fixture
 def first_of_two() -> Iterator[None]:
-    """This process is the first of two workers, of whom nothing is asked before the error."""
+    """Makes this process the first of two workers. The second is never needed before the error."""
     distributed.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
     yield
     distributed.destroy_process_group()
@@ -193,11 +198,12 @@ CONFIG = {"mailbox": "mailbox", "slot": 0, "threads": 1, "checkpoint_every_s": 3
 
 
 def drained(mailbox: Mailbox) -> list[Any]:
+    """Returns the messages that the workers have posted."""
     with asyncio.Runner() as runner:
         return runner.run(mailbox.drain(0.01))
 
 
-def test_a_worker_on_its_own_reports_an_error_and_takes_the_next_task(mailbox: Mailbox) -> None:
+def test_a_single_worker_reports_an_error_and_takes_the_next_task(mailbox: Mailbox) -> None:
     serve(CONFIG)
     ready, failed = drained(mailbox)
     assert ready == SlotReady(0)
@@ -206,8 +212,8 @@ def test_a_worker_on_its_own_reports_an_error_and_takes_the_next_task(mailbox: M
 
 
 @pytest.mark.usefixtures("first_of_two")
-def test_of_several_workers_the_first_reports_an_error_and_falls_so_that_all_start_again(mailbox: Mailbox) -> None:
-    """The others may wait for it inside the task; the slot has finished it, so nobody is given it again."""
+def test_the_first_of_several_workers_reports_an_error_and_raises_it_so_that_all_restart(mailbox: Mailbox) -> None:
+    """The others may wait for it inside the task. The slot has finished the task, so no worker gets it again."""
     with pytest.raises(ValueError, match="Field required"):
         serve(CONFIG)
     assert [type(message) for message in drained(mailbox)] == [SlotReady, SegmentFailed]

@@ -1,4 +1,4 @@
-"""Who may make a node and what became of it: two attempts at experiments that share nodes, over one database."""
+"""Tests the node ledger with attempts at two experiments that share their nodes in one database."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -29,29 +29,30 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def ledger(store: Store) -> Callable[[], NodeLedger]:
-    """Makes the ledger of the first attempt at one more experiment of the same spec."""
+    """Creates the ledger of the first attempt at another experiment with the same spec."""
 
-    def made() -> NodeLedger:
+    def create() -> NodeLedger:
         experiment, _ = store.submit("small", resolved(RAW), PLAN)
         assert store.start_attempt(experiment, ExperimentState.STARTING) == 1
         return NodeLedger(store, PLAN, experiment, 1)
 
-    return made
+    return create
 
 
 def states(store: Store) -> dict[str, str]:
-    """The state of every node that is not QUEUED."""
+    """Returns the state of every node of the newest experiment that is not QUEUED, by key."""
     (*_, row) = store.experiments()
     found = {key: each.state for key, each in store.nodes_of(row.id).items()}
     return {key: state for key, state in found.items() if state != "QUEUED"}
 
 
 def commits(store: Store) -> Callable[[Claim], bool]:
+    """Returns a commit that stores the result of a generation."""
     return lambda claim: store.finish_generation(claim, "exp/g", f"uri:{claim.key}", "0" * 64)
 
 
-def test_nobody_else_writes_what_the_ledger_owns() -> None:
-    """No other module of the orchestrator claims, puts back or fails a node in the store."""
+def test_only_the_ledger_claims_puts_back_and_fails_nodes_in_the_store() -> None:
+    """Reads the calls in the source of every module of the orchestrator."""
     package = Path(orchestrator.__path__[0])
     found = set()
     for path in package.rglob("*.py"):
@@ -64,7 +65,7 @@ def test_nobody_else_writes_what_the_ledger_owns() -> None:
     assert found == {"driver/ledger.py"}
 
 
-def test_its_views_are_live_and_cannot_be_written(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+def test_the_views_are_live_and_cannot_be_changed(store: Store, ledger: Callable[[], NodeLedger]) -> None:
     one = ledger()
     done, failed, claimed = one.done, one.failed, one.claimed
     assert one.claim(G0)
@@ -89,10 +90,10 @@ def test_a_failure_skips_what_needs_the_node_and_puts_its_claims_back(
     assert one.failed == {G1: "DIVERGED", G2: "DEPENDENCY", ACCURACY: "DEPENDENCY"}
     assert states(store) == {G0: "SUCCEEDED", G1: "FAILED"}
     other = ledger()
-    assert other.claim_all([G1, G2])  # nothing of it is held
+    assert other.claim_all([G1, G2])  # no claim on them is left
 
 
-def test_what_is_already_done_does_not_fail_with_its_parent(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+def test_a_node_that_is_done_does_not_fail_with_its_parent(store: Store, ledger: Callable[[], NodeLedger]) -> None:
     one = ledger()
     one.claim_all([G0, G1])
     one.finish(G1, commits(store))
@@ -100,12 +101,14 @@ def test_what_is_already_done_does_not_fail_with_its_parent(store: Store, ledger
     assert one.failed == {G0: "OOM"} | dict.fromkeys([*SEAL, node(PLAN, "seal", 2, "evaluation").key], "DEPENDENCY")
 
 
-def test_a_segment_of_which_a_part_is_anothers_is_not_claimed(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+def test_a_segment_that_another_experiment_has_claimed_in_part_is_not_claimed(
+    store: Store, ledger: Callable[[], NodeLedger]
+) -> None:
     one, other = ledger(), ledger()
     assert other.claim(G1)
     assert not one.claim_all([G0, G1, G2])
     assert states(store) == {G1: "RUNNING"}
-    assert (set(one.claimed), set(one.done)) == (set(), set())  # who trains it has not made it
+    assert (set(one.claimed), set(one.done)) == (set(), set())  # the other experiment has not finished it
     other.put_back([G1])
     assert one.claim_all([G0, G1, G2])
 
@@ -114,12 +117,12 @@ def test_work_under_a_lost_claim_is_not_finished(store: Store, ledger: Callable[
     one = ledger()
     one.claim(G0)
     one.put_back([G0])
-    one.finish(G0, lambda _: pytest.fail("it is not its own any more"))
+    one.finish(G0, lambda _: pytest.fail("the claim was put back"))
     assert set(one.done) == set()
 
     one.claim(G0)
     experiment = store.experiments()[0].id
-    assert store.claim(G0, experiment) is not None  # as a later attempt does
+    assert store.claim(G0, experiment) is not None  # a later attempt does the same
     one.finish(G0, commits(store))
     assert set(one.done) == set()
     assert states(store) == {G0: "RUNNING"}
@@ -133,7 +136,7 @@ def test_a_node_is_committed_once(store: Store, ledger: Callable[[], NodeLedger]
     assert states(store) == {G0: "SUCCEEDED"}
 
 
-def test_what_another_experiment_makes_is_noticed(store: Store, ledger: Callable[[], NodeLedger]) -> None:
+def test_a_node_that_another_experiment_finishes_is_noticed(store: Store, ledger: Callable[[], NodeLedger]) -> None:
     one, other = ledger(), ledger()
     assert other.claim_all([G0, G1])
     other.finish(G0, commits(store))
@@ -141,15 +144,13 @@ def test_what_another_experiment_makes_is_noticed(store: Store, ledger: Callable
     one.refresh()
     assert set(one.done) == {G0}
     other.finish(G1, commits(store))
-    assert not one.claim(G1)  # asking for it is enough
+    assert not one.claim(G1)  # a claim notices it without a refresh
     assert set(one.done) == {G0, G1} == one.committed()
     assert one.checkpoint_uri(G1) == f"uri:{G1}"
-    assert set(ledger().done) == {G0, G1}  # and so it is for whoever comes later
+    assert set(ledger().done) == {G0, G1}  # a later experiment starts with both
 
 
-def test_what_nobody_needs_is_given_up_unless_it_is_done_or_failed(
-    store: Store, ledger: Callable[[], NodeLedger]
-) -> None:
+def test_nodes_are_given_up_unless_they_are_done_or_failed(store: Store, ledger: Callable[[], NodeLedger]) -> None:
     one = ledger()
     one.claim(G0)
     one.finish(G0, commits(store))
@@ -160,7 +161,7 @@ def test_what_nobody_needs_is_given_up_unless_it_is_done_or_failed(
     assert one.failed[SEAL[1]] == "DEPENDENCY"
 
 
-def test_another_plan_than_the_experiment_was_posted_with_is_refused(store: Store) -> None:
+def test_a_plan_that_differs_from_the_stored_nodes_is_refused(store: Store) -> None:
     experiment, _ = store.submit("small", resolved(RAW), PLAN)
     with pytest.raises(ValueError, match="its work has other keys: post it again"):
         NodeLedger(store, planned(small(seeds=[1])), experiment, 1)
