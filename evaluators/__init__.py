@@ -1,4 +1,4 @@
-"""The evaluators by name: our own, and those of installed packages (entry point group `relearn.evaluators`).
+"""All evaluators by name: the built-in ones, and those of installed packages (entry point group `relearn.evaluators`).
 
 An evaluator turns a checkpoint into scores with intervals. A spec can name an evaluator but never import one.
 """
@@ -16,7 +16,7 @@ from evaluators.prediction_depth import PredictionDepth
 from trainer.core.plugins import Plugin, Registry, registry
 
 _OWN: tuple[type[Evaluator], ...] = (Accuracy, LinearProbe, FewShot, HessianSpectrum, PredictionDepth)
-"""Our own evaluators. To add one, add its class here; its field `name` holds its name."""
+"""The built-in evaluators. To add one, add its class here. The default of its field `name` is its name."""
 
 if TYPE_CHECKING:
     PLUGINS: dict[str, Plugin]
@@ -51,9 +51,9 @@ def names() -> list[str]:
 
 
 def about(evaluator: str, score: str) -> Metric:
-    """What is declared of the score called `score` (such as `5shot/acc`) of `evaluator`, which may be `training`.
+    """Returns the declaration of the score named `score` (such as `5shot/acc`) of `evaluator`, which may be `training`.
 
-    The scores of an evaluator that is not installed here, as those of a package that is gone, are guessed by their names.
+    If the evaluator is not installed here, because its package was removed, the declaration is guessed from the name.
     """
     if evaluator == TRAINING:
         return declared(TRAINING_METRICS, score) or Metric(score)

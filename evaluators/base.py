@@ -48,7 +48,7 @@ class EvalResult(BaseModel):
     """The result of one run.
 
     `scores` are by metric name (flat, such as `5shot/acc`), and `curves` are the series behind them, for figures.
-    `digests` are the sha256 of what was drawn, such as episodes, so that scores can be paired. `notes` say what a
+    `digests` are the sha256 of what was drawn, such as episodes, so that scores can be paired. `notes` are what a
     reader must know before trusting a score, such as a selection on test images or values that did not converge.
     """
 
@@ -73,7 +73,10 @@ CONTEXT = Context()
 
 
 class ModelProblem(NamedTuple):
-    """A setting that does not fit a network: the field (such as `layers/0`), a sentence, and the value that may be meant."""
+    """A setting that does not fit a network.
+
+    `field` is its path (such as `layers/0`), `message` a sentence, and `suggestion` the value that was probably meant.
+    """
 
     field: str
     message: str
@@ -81,67 +84,76 @@ class ModelProblem(NamedTuple):
 
 
 class Caveat(NamedTuple):
-    """What to know before a plan is started: a stable code in capitals (such as `TEST_SELECTED`), and a sentence."""
+    """A warning to read before a plan is started: a stable code in capitals (`TEST_SELECTED`) and a sentence."""
 
     code: str
     message: str
 
 
 class Evaluator(BaseModel, ABC):
-    """Base of all evaluators, and what each may declare; nothing outside asks for an evaluator's class or name.
+    """Base of all evaluators, with everything that an evaluator may declare.
 
-    `version` is part of the content key and is raised by hand when the meaning of a score changes.
+    Code outside this package uses the declarations and never branches on an evaluator's class or name. `version` is
+    part of the content key, and is increased by hand when the meaning of a score changes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: ClassVar[int] = 1
     needs_test_split: ClassVar[bool] = True
+    """Whether `run` needs a target that has a test split of its own."""
     reads_source: ClassVar[bool] = True
     """Whether `run` reads the images of `source`, so that its time depends on them."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
-    """All scores that `run` may give; where several fit a score's name, the first counts."""
+    """All scores that `run` may return. If several declarations fit a score's name, the first is used."""
 
     name: str
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        """Raises TypeError for `metrics` that cannot be read, so that such a package is refused with the reason."""
+        """Raises TypeError if `metrics` has a wrong type, so that the evaluator's package is refused with a reason."""
         super().__pydantic_init_subclass__(**options)
         if "metrics" in cls.model_fields or not all(isinstance(each, Metric) for each in cls.metrics):
             raise TypeError(f"{cls.__name__}.metrics must be a ClassVar with a tuple of evaluators.metrics.Metric")
 
     @classmethod
     def about(cls, score: str) -> Metric:
-        """What is declared of the score called `score`.
+        """Returns the declaration of the score named `score`.
 
-        Where `metrics` is not empty, a score that is not in it has no unit, no better way, and is no headline. Where it is
-        empty, every score is a headline, and its unit and better way are guessed from its name (evaluators.metrics.guessed).
+        If `metrics` is not empty, a score without a declaration has no unit and no better direction, and is no
+        headline. If `metrics` is empty, every score is a headline, and its unit and better direction are guessed from
+        its name (evaluators.metrics.guessed).
         """
         return declared(cls.metrics, score) or (Metric(score) if cls.metrics else guessed(score))
 
     @classmethod
     def score_names(cls) -> list[str]:
-        """The names that a search may choose its objective from; empty where any name is accepted.
+        """Returns the names that a search may use as its objective, or an empty list if it may use any name.
 
-        They are known where `metrics` declares scores and every declared name is a fixed one.
+        The names are known if `metrics` declares scores and no declared name is a pattern.
         """
         return [] if any(metric.is_pattern for metric in cls.metrics) else [metric.name for metric in cls.metrics]
 
     def for_model(self, model: AnyModel) -> Self:
-        """The evaluator with what is left open and depends on the network filled in, as it enters the content key."""
+        """Returns the evaluator with the settings filled in that were left open and depend on the network.
+
+        The content key is computed from the result.
+        """
         return self
 
     def runs(self, source: AnyData) -> list[tuple[Self, AnyData]]:
-        """The evaluator and the target of each run, for a network trained on `source`."""
+        """Returns the evaluator and the target of each run, for a network that was trained on `source`."""
         return [(self, source)]
 
     def model_problems(self, model: AnyModel) -> list[ModelProblem]:
-        """The settings that do not fit `model`, such as layers that it lacks; read before anything is trained."""
+        """Returns the settings that do not fit `model`, such as layers that it lacks.
+
+        They are checked before anything is trained.
+        """
         return []
 
     def caveats(self) -> list[Caveat]:
-        """What a researcher should know of the scores before starting a plan, such as a selection on test images."""
+        """Returns warnings about the scores to read before a plan is started, such as a selection on test images."""
         return []
 
     def problems(self, target: AnyData | None) -> list[tuple[str, str]]:
@@ -152,7 +164,7 @@ class Evaluator(BaseModel, ABC):
         if target is None or not self.needs_test_split or target.test_size():
             return []
         field = "targets" if isinstance(self, TransferEvaluator) else "name"
-        return [(field, f"{target.label!r} has no test split of its own, which {self.name} judges on")]
+        return [(field, f"{target.label!r} has no test split of its own, which {self.name} needs")]
 
     @abstractmethod
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
@@ -176,6 +188,6 @@ class TransferEvaluator(Evaluator):
     ]
 
     def runs(self, source: AnyData) -> list[tuple[Self, AnyData]]:
-        """A run for each target."""
+        """Returns a run for each target."""
         targets = [data.named(name) for name in self.targets]
         return [(self.model_copy(update={"targets": (target.text(),)}), target) for target in targets]

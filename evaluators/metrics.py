@@ -1,6 +1,7 @@
-"""What a score means to a table, a report and a search: its unit, which way is better, and whether it stands in a short table.
+"""Declares what a score means to a table, a report and a search.
 
-Every evaluator declares its scores (`Evaluator.metrics`); `evaluators.about` finds the declaration by the evaluator's name.
+A declaration holds the unit of a score, whether higher or lower is better, and whether short tables show it. Every
+evaluator declares its scores (`Evaluator.metrics`), and `evaluators.about` finds a declaration by the evaluator's name.
 """
 
 import re
@@ -13,18 +14,18 @@ from pydantic.dataclasses import dataclass
 
 Better = Literal["higher", "lower"]
 SHARE = "share"
-"""The unit of a number from 0 to 1 that is shown in percent."""
+"""The unit of a number from 0 to 1. It is shown in percent."""
 TRAINING = "training"
-"""The name in result rows of what training itself measures after its epochs; it is no evaluator that a spec can name."""
+"""The evaluator's name in result rows that training itself measured. A spec cannot name it as an evaluator."""
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))
 class Metric:
-    """A score, or all scores whose names fit a pattern, as their evaluator declares them.
+    """An evaluator's declaration of one score, or of all scores whose names fit a pattern.
 
-    `name` is the whole name of the score; a placeholder such as `<K>` in it stands for any text: `<K>shot/acc`. The
-    description is one line. `unit` is `SHARE`, a unit as it is printed (such as `ms`), or empty. `better` is None where neither
-    way is. A `headline` stands in tables that do not show everything.
+    `name` is the whole name of the score. A placeholder such as `<K>` in `<K>shot/acc` matches any text.
+    `description` is one line. `unit` is `SHARE`, a unit as it is printed (such as `ms`), or empty. `better` is None
+    if neither higher nor lower is better. Short tables show only scores that are a `headline`.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Metric:
 
     @classmethod
     def rate(cls, name: str, description: str = "", *, headline: bool = False) -> Self:
-        """A share of which a higher one is better, such as an accuracy."""
+        """Returns the declaration of a share of which a higher value is better, such as an accuracy."""
         return cls(name, description, unit=SHARE, better="higher", headline=headline)
 
     @property
@@ -45,7 +46,7 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """The unit as a heading names it: `%` for shares, empty where there is none."""
+        """The unit as headings show it: `%` for shares, and empty without a unit."""
         return "%" if self.share else self.unit
 
     @property
@@ -54,11 +55,11 @@ class Metric:
         return "<" in self.name
 
     def fits(self, score: str) -> bool:
-        """Whether the declaration is of the score called `score`."""
+        """Returns whether the declaration applies to the score named `score`."""
         return _pattern(self.name).fullmatch(score) is not None
 
     def as_json(self) -> dict[str, Any]:
-        """What a table needs to show the score, as result rows carry it."""
+        """Returns the fields that a result row carries so that tables can show the score."""
         return {"unit": self.unit, "better": self.better, "headline": self.headline}
 
 
@@ -66,19 +67,20 @@ TRAINING_METRICS = (
     Metric.rate("test_accuracy/last", "test accuracy of the last measured epoch", headline=True),
     Metric.rate("test_accuracy/best", "highest test accuracy of all measured epochs"),
 )
-"""The accuracy while training, by the name `TRAINING`."""
+"""The declarations of the scores under `TRAINING`: the test accuracy that is measured while training."""
 
 
 def declared(metrics: Iterable[Metric], score: str) -> Metric | None:
-    """The first of `metrics` that is of the score called `score`; None where none is."""
+    """Returns the first of `metrics` that applies to the score named `score`, or None."""
     return next((metric for metric in metrics if metric.fits(score)), None)
 
 
 def guessed(score: str) -> Metric:
-    """What the name of a score suggests where nothing declares it: always a headline.
+    """Returns a declaration that is guessed from the name of a score that is not declared. It is always a headline.
 
-    `top1`, `top5`, `acc`, `accuracy`, `..._acc`, `..._accuracy` and `acc_...` are shares where higher is better, `loss`,
-    `error` and `ece` are better when lower, and `..._share` is a share. Only the part after the last `/` counts.
+    `top1`, `top5`, `acc`, `accuracy`, `..._acc`, `..._accuracy` and `acc_...` are shares of which higher is better.
+    `loss`, `error` and `ece` are better when lower, and `..._share` is a share. Only the part after the last `/` is
+    considered.
     """
     short = score.rsplit("/", 1)[-1]
     if (

@@ -1,4 +1,4 @@
-"""The only training loop. It reads a spec, asks the method, and yields after every epoch, when the state is whole.
+"""The only training loop. It trains a spec with its method, and yields after every epoch, when the state is complete.
 
 Shapes: B batch, C classes (channels in BCHW), H and W pixels.
 """
@@ -23,12 +23,15 @@ from trainer.spec import TrainSpec
 
 
 class Diverged(ArithmeticError):  # noqa: N818  names the outcome DIVERGED
-    """The loss became NaN or infinite; the run ends here, nothing is clipped."""
+    """The loss became NaN or infinite, which ends the run. Nothing is clipped."""
 
 
 @dataclass(frozen=True)
 class StepTaken:
-    """What an observer of single steps is told: `lr` and `weight_decay` by optimizer group, and the loss before the step."""
+    """The report of a single step to an observer.
+
+    `lr` and `weight_decay` are by optimizer group. `loss` is the mean loss of the batch before the step.
+    """
 
     generation: int
     epoch: int
@@ -43,11 +46,10 @@ Observer = Callable[[StepTaken], None]
 
 
 def start(spec: TrainSpec, classes: int, device: torch.device) -> TrainState:
-    """The state before the first epoch of generation 0."""
-    if (
-        device.type == "cuda" and device.index is not None
-    ):  # "cuda" alone is the current one, and torch refuses to set it
-        torch.cuda.set_device(device)  # streams and graphs belong to the current one
+    """Returns the state before the first epoch of generation 0."""
+    # CUDA streams and graphs belong to the current device; "cuda" without an index is that one, and cannot be set
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     model = models.build(spec.model, classes, spec.seed)
     dtype = torch.float64 if spec.train.precision == "fp64" else torch.float32
     model = model.to(device=device, dtype=dtype).to(memory_format=models.memory_format(model))
@@ -64,11 +66,11 @@ def train(
     observer: Observer | None = None,
     graphed: bool | None = None,
 ) -> Iterator[EpochRow]:
-    """Trains on from wherever `state` stands until `generations` (default: all of the spec's) are finished.
+    """Trains from `state` until `generations` (default: all of the spec's) are finished, and yields each epoch's row.
 
-    Yields each epoch's row. While suspended, `state` may be saved; training on from the saved state gives the same bits.
-    `graphed` (default: on a GPU) is whether CUDA graphs replay the steps, where the method allows it and nobody observes them.
-    Raises Diverged.
+    While the iterator is suspended, `state` may be saved. Training from the saved state continues with the same bits.
+    `graphed` (default: on a GPU) selects whether CUDA graphs replay the steps. Steps are never replayed if the method
+    does not allow it or if there is an observer. Raises Diverged.
     """
     pin_precision(spec.train.precision)
     last = spec.train.generations if generations is None else generations
@@ -81,7 +83,7 @@ def train(
 
 
 def begin_generation(state: TrainState) -> None:
-    """Steps a finished generation's state to the start of the next one; weights and BN statistics carry over."""
+    """Moves the state of a finished generation to the start of the next one. Weights and BN statistics carry over."""
     state.generation, state.epoch = state.generation + 1, 0
     state.history = []
     state.monitors = {"train_accuracy_at_start": state.monitors["train_accuracy"]}
@@ -90,10 +92,10 @@ def begin_generation(state: TrainState) -> None:
 def _generation(
     spec: TrainSpec, state: TrainState, batches: Batches, observer: Observer | None, graphed: bool
 ) -> Iterator[EpochRow]:
-    """Trains what is left of the generation that `state` is in; yields each epoch's row, when the state is whole."""
+    """Trains the remaining epochs of the current generation, and yields each epoch's row when the state is complete."""
     method = spec.method
     forgotten = method.forget(state) if state.generation > 0 and state.epoch == 0 else None
-    # the graph is of this generation alone: forgetting may change the teacher
+    # a graph is valid for one generation only, because forgetting may replace the teacher
     steps = GraphedSteps(spec, state) if graphed and graphable(method, state.generation) else None
     probe = Probe(spec, state, batches, forgotten)
     for phase in method.phases(state.generation, spec.train.epochs):
@@ -122,7 +124,7 @@ def _epoch(
     lr = train.lr * train.schedule.factor(g, e, train.epochs, train.generations)
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
-    totals = torch.zeros(2, dtype=torch.float64, device=state.device)  # sum of the losses, right answers
+    totals = torch.zeros(2, dtype=torch.float64, device=state.device)  # sum of losses, count of correct predictions
     if steps is not None:
         totals = steps.begin_epoch(optimizer)
     index = -1
@@ -158,9 +160,10 @@ def _step(
     labels_B: Tensor,
     size: int,
 ) -> tuple[Tensor, Tensor]:
-    """One step of the optimizer on this worker's share of a batch of `size` images.
+    """Takes one optimizer step on this worker's share of a batch of `size` images.
 
-    Returns the mean loss of the whole batch before the step, and how many images of the share were classified right.
+    Returns the mean loss of the whole batch before the step, and how many images of the share were classified
+    correctly.
     """
     method, workers, share = spec.method, Workers.here(), len(labels_B) / size
     optimizer.zero_grad()
@@ -168,7 +171,7 @@ def _step(
         if len(labels_B):
             cross_entropy = partial(functional.cross_entropy, label_smoothing=spec.train.label_smoothing)
             loss, logits_BC = method.loss(state, images_BCHW, labels_B, cross_entropy)
-        else:  # the last batch has fewer images than there are workers; this one still takes part in every exchange
+        else:  # the last batch has fewer images than there are workers, but every worker has to join each all-reduce
             logits_BC = state.model(images_BCHW)
             loss = logits_BC.sum()
     (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
@@ -183,7 +186,10 @@ def _step(
 
 
 def _advance(spec: TrainSpec, phase: Phase, optimizer: torch.optim.SGD, state: TrainState) -> None:
-    """Moves `state` to the next epoch: carries the momentum on or drops it, and drops a teacher that is not needed again."""
+    """Moves `state` to the next epoch.
+
+    Keeps or resets the momentum, and drops the teacher at the end of a generation.
+    """
     state.epoch += 1
     ends_phase, ends_generation = state.epoch == phase.epochs.stop, state.epoch == spec.train.epochs
     resets = spec.train.reset_momentum_at
@@ -194,7 +200,7 @@ def _advance(spec: TrainSpec, phase: Phase, optimizer: torch.optim.SGD, state: T
 
 
 def _optimizer(spec: TrainSpec, phase: Phase, state: TrainState) -> torch.optim.SGD:
-    """The optimizer of `phase`, with the momentum that `state` carries; frozen groups are not in it."""
+    """Returns the optimizer of `phase`, with the momentum of `state`. It leaves frozen groups out."""
     parameters = dict(state.model.named_parameters())
     groups = []
     for name, names in spec.method.groups(list(parameters)).items():
@@ -202,7 +208,7 @@ def _optimizer(spec: TrainSpec, phase: Phase, state: TrainState) -> torch.optim.
         if scale.lr != 0 and names:
             scales = {"lr_scale": scale.lr, "weight_decay_scale": scale.weight_decay}
             groups.append({"params": [parameters[each] for each in names], "name": name, **scales})
-    # lr is set every epoch, and weight decay here: torch refuses a negative one at construction but applies it as ascent
+    # lr is set every epoch. Weight decay is set here, because torch refuses a negative one only at construction.
     optimizer = torch.optim.SGD(groups, lr=0.0, momentum=spec.train.momentum)
     for group in optimizer.param_groups:
         group["weight_decay"] = spec.train.weight_decay * group["weight_decay_scale"]
@@ -212,7 +218,7 @@ def _optimizer(spec: TrainSpec, phase: Phase, state: TrainState) -> torch.optim.
 
 
 def _momentum(state: TrainState, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
-    """The momentum buffers of `optimizer` by parameter name."""
+    """Returns the momentum buffers of `optimizer` by parameter name."""
     return {
         name: optimizer.state[parameter]["momentum_buffer"]
         for name, parameter in state.model.named_parameters()
@@ -221,7 +227,7 @@ def _momentum(state: TrainState, optimizer: torch.optim.SGD) -> dict[str, Tensor
 
 
 def _rates(spec: TrainSpec, state: TrainState, optimizer: torch.optim.SGD) -> tuple[dict[str, float], dict[str, float]]:
-    """Learning rate and weight decay by group; a frozen group has neither."""
+    """Returns the learning rates and the weight decays by group. Both are 0 for a frozen group."""
     frozen = dict.fromkeys(spec.method.groups([name for name, _ in state.model.named_parameters()]), 0.0)
     lr, decay = ({group["name"]: group[key] for group in optimizer.param_groups} for key in ("lr", "weight_decay"))
     return frozen | lr, frozen | decay

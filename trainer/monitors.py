@@ -1,4 +1,4 @@
-"""What is measured beside training, to show whether a method did what it claims; no weight depends on it."""
+"""Measurements beside training that show whether a method does what it claims. No weight depends on them."""
 
 import torch
 from torch import nn
@@ -11,14 +11,15 @@ from trainer.methods.base import Forgotten, Phase
 from trainer.spec import TrainSpec
 
 NOTHING_FORGOTTEN = 0.1
-"""A forgetting phase that loses less than this share of the accuracy above chance forgot nothing worth the name."""
+"""Forgetting that loses less than this share of the training accuracy above chance causes a warning."""
 
 
 class Probe:
-    """Measures one generation, from wherever `state` stands in it, and adds what it finds to the rows of its epochs.
+    """Measures the generation of `state`, and adds its measurements to the rows of the remaining epochs.
 
-    `forgotten` is what the start of the generation has just done to the weights, and None where it did nothing or was
-    epochs ago. The training accuracy that it left is measured at construction.
+    `forgotten` is what the start of the generation has just done to the weights. It is None if nothing was forgotten,
+    or if the generation is resumed after its first epoch. The training accuracy after forgetting is measured at
+    construction.
     """
 
     def __init__(self, spec: TrainSpec, state: TrainState, batches: Batches, forgotten: Forgotten | None) -> None:
@@ -26,7 +27,10 @@ class Probe:
         self._at_start = None if forgotten is None else (forgotten, self._train_accuracy())
 
     def after_epoch(self, row: EpochRow, phase: Phase) -> None:
-        """Adds to `row` what is due at the end of its epoch, which belongs to `phase`; `state` has not moved on yet."""
+        """Adds to `row` the measurements that are due at the end of its epoch, which belongs to `phase`.
+
+        It must be called before `state` moves to the next epoch.
+        """
         done, train = row.epoch + 1, self._spec.train
         ends_generation = done == train.epochs
         ends_forgetting = phase.forgets and done == phase.epochs.stop
@@ -50,15 +54,16 @@ class Probe:
 
 
 def ascent_dose(phase: Phase, lr: float, steps: int) -> float:
-    """Sum of lr x S over the ascent steps of one epoch (protocols 4.3): how far the phase was pushed uphill."""
+    """Returns the sum of lr x S over the ascent steps of one epoch (protocols 4.3), with the largest ascent scale S."""
     scales = [scale.lr for scale in phase.scales.values() if scale.lr < 0]
     return -min(scales, default=0.0) * lr * steps
 
 
 def weight_norms(spec: TrainSpec, state: TrainState) -> dict[str, float]:
-    """L2 norms of all early and all late parameters, cut where the method cuts, else at the model's middle.
+    """Returns the L2 norms of all early and of all late parameters.
 
-    A generation that methods share is cut at the middle for all of them.
+    The cut is the method's own, or the middle of the model if the method has none. A generation that several methods
+    share is always cut at the middle.
     """
     shared = spec.method.identity(state.generation) is None
     own = None if shared else spec.method.cut()
@@ -80,9 +85,10 @@ def _norm(parameters: list[nn.Parameter]) -> float:
 def note_forgetting(
     row: EpochRow, state: TrainState, accuracy: float, chance: float, forgotten: Forgotten | None = None
 ) -> None:
-    """Adds to `row` the training accuracy after forgetting, beside that of the generation's start, and warns if it stayed.
+    """Adds to `row` the training accuracies at the start of the generation and after forgetting.
 
-    `forgotten` is what the generation's start did to the weights; None at the end of a forgetting phase.
+    `accuracy` and `chance` are shares from 0 to 1. `forgotten` is what the generation's start did to the weights, and
+    None at the end of a forgetting phase. If less than NOTHING_FORGOTTEN was lost, a warning is added.
     """
     before = state.monitors["train_accuracy_at_start"]
     dose = state.monitors.get("ascent_dose", 0.0) if forgotten is None else 0.0

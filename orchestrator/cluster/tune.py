@@ -93,7 +93,7 @@ def _run_job(config: dict[str, Any]) -> dict[str, Any]:
 def evaluate_job(
     job: Job, bank: Bank, device: torch.device, clock: Callable[[], float] = time.monotonic
 ) -> dict[str, Any]:
-    """Runs an evaluation and returns its record (evaluators.evaluate). Its details include the duration in `seconds`."""
+    """Runs an evaluation and returns its record (evaluators.evaluate), with its duration in `seconds`."""
     began = clock()
     evaluator: AnyEvaluator = TypeAdapter(EvaluatorSpec).validate_python(job.evaluator)
     source, target = _data(job.source), _data(job.target)

@@ -1,4 +1,4 @@
-"""Objects for tests: a small spec, a clock that stands still, an executor without jobs, and finished experiments."""
+"""Objects for tests: a small spec, a clock, an executor that runs nothing, and finished experiments."""
 
 import copy
 import hashlib
@@ -20,30 +20,33 @@ SMALL: dict[str, Any] = {
     "arms": [{"name": "normal", "method": {"name": "normal"}}, {"name": "seal", "method": {"name": "seal"}}],
     "evaluations": [{"evaluator": {"name": "accuracy"}, "on": ["last"]}],
 }
-"""Both arms share generation 0; generation 1 and its accuracy exist once per arm."""
+"""A spec whose arms share generation 0. Generation 1 and its accuracy exist once per arm."""
 
 
 def small(**changes: Any) -> dict[str, Any]:
+    """Returns a copy of SMALL with `changes`."""
     return copy.deepcopy(SMALL) | changes
 
 
 def planned(raw: dict[str, Any]) -> Plan:
+    """Returns the plan of the spec `raw`."""
     return planning.plan(check(raw))
 
 
 def resolved(raw: dict[str, Any]) -> dict[str, Any]:
+    """Returns the spec `raw` after its checks, as the store keeps it."""
     document: dict[str, Any] = check(raw).model_dump(mode="json")
     return document
 
 
 def submitted(store: Store, raw: dict[str, Any] | None = None) -> str:
-    """Returns the id of a new experiment."""
+    """Submits an experiment (default: SMALL), and returns its id."""
     raw = small() if raw is None else raw
     return store.submit(raw["name"], resolved(raw), planned(raw))[0]
 
 
 def node(plan: Plan, arm: str, generation: int, kind: str = "generation", seed: int = 0) -> Node:
-    """Returns the node of a generation in the row of `arm` and `seed`."""
+    """Returns the node that `arm` uses for `seed` and `generation`."""
     (found,) = (
         use.key for use in plan.uses if (use.arm, use.seed, use.generation, use.kind) == (arm, seed, generation, kind)
     )
@@ -51,6 +54,7 @@ def node(plan: Plan, arm: str, generation: int, kind: str = "generation", seed: 
 
 
 def epoch_row(key: str, epoch: int, generation: int = 0, at: float = 0.0, **more: Any) -> dict[str, Any]:
+    """Returns an epoch's row in the form that the store accepts, without metrics by default."""
     row = {
         "key": key,
         "generation": generation,
@@ -64,6 +68,7 @@ def epoch_row(key: str, epoch: int, generation: int = 0, at: float = 0.0, **more
 
 
 def claimed(store: Store, key: str, experiment: str) -> Claim:
+    """Claims a node, which must succeed."""
     claim = store.claim(key, experiment)
     assert claim is not None
     return claim
@@ -71,7 +76,7 @@ def claimed(store: Store, key: str, experiment: str) -> Claim:
 
 @dataclass
 class Clock:
-    """Time that passes only if a test changes `at`, in seconds since the epoch."""
+    """A clock whose time, in seconds, only changes when a test sets it."""
 
     at: float = 1_000_000.0
 
@@ -81,14 +86,17 @@ class Clock:
 
 @dataclass
 class Jobs:
-    """An executor that runs nothing: a job lives until a test ends it. It can be unreachable or forget all jobs."""
+    """An executor that runs nothing.
+
+    Jobs run until a test ends them. The executor can be unreachable, and it can forget all jobs.
+    """
 
     states: dict[tuple[str, int], JobState] = field(default_factory=dict)
     submitted: list[tuple[str, int]] = field(default_factory=list)
     stopped: list[tuple[str, int]] = field(default_factory=list)
     reachable: bool = True
     accepts: bool = True
-    """Whether submissions arrive."""
+    """Whether submissions arrive at the executor."""
 
     def submit(self, experiment: str, name: str, attempt: int) -> None:
         self._answer()
@@ -108,7 +116,7 @@ class Jobs:
         return "FAILED: the driver was killed"
 
     def stop(self, experiment: str, attempt: int) -> None:
-        """Only requests the end of the job, as Ray does."""
+        """Records that the job was asked to stop. As with Ray, it does not end at once."""
         self._answer()
         self.stopped.append((experiment, attempt))
 
@@ -129,19 +137,20 @@ DETAILS = {"evaluator": "accuracy", "version": 2, "settings": {"batch_size": 64}
 DETAILS |= {"target": "digits-noisy#aa", "digests": {"5shot": "ee"}, "notes": [], "fingerprint": CPU}
 
 
-def finished(store: Store, raw: dict[str, Any] | None = None, **changed: float) -> str:
-    """Returns the id of a new experiment that made all nodes that did not exist, and succeeded."""
+def finished(store: Store, raw: dict[str, Any] | None = None, **top1: float) -> str:
+    """Submits an experiment, finishes it (see `do`), and returns its id."""
     raw = raw or small()
     experiment = submitted(store, raw)
     store.start_attempt(experiment, ExperimentState.RUNNING)
-    do(store, experiment, raw, **changed)
+    do(store, experiment, raw, **top1)
     return experiment
 
 
-def do(store: Store, experiment: str, raw: dict[str, Any], **changed: float) -> None:
-    """Makes the remaining nodes and ends the experiment.
+def do(store: Store, experiment: str, raw: dict[str, Any], **top1: float) -> None:
+    """Finishes all nodes that are not done, and ends the experiment with success.
 
-    The digest of weights is that of their node's title. top1 is 0.75, or the value in `changed` for the arm.
+    The digest of a generation's weights is computed from its title. The score is 0.75, or `top1` of the arm if it is
+    given.
     """
     for each in planned(raw).nodes.values():
         if (claim := store.claim(each.key, experiment)) is None:
@@ -152,8 +161,8 @@ def do(store: Store, experiment: str, raw: dict[str, Any], **changed: float) -> 
             digest = hashlib.sha256(each.title.encode()).hexdigest()
             store.finish_generation(claim, by, "mlflow://a", digest, CPU)
         else:
-            top1 = changed.get(each.arm, 0.75)
-            scores = {"top1": {"value": top1, "low": top1 - 0.02, "high": top1 + 0.02, "n": 896}}
+            value = top1.get(each.arm, 0.75)
+            scores = {"top1": {"value": value, "low": value - 0.02, "high": value + 0.02, "n": 896}}
             store.finish_evaluation(claim, by, "accuracy", "digits-noisy", scores, {}, DETAILS)
-    store.set_published(experiment)  # so that the supervisor does not contact the tracking server
+    store.set_published(experiment)  # so that the supervisor does not call the tracking server
     assert store.move(experiment, ExperimentState.SUCCEEDED)

@@ -85,7 +85,7 @@ def test_an_evaluator_that_needs_test_images_refuses_data_without_a_split(tmp_pa
     probe = {"evaluator": {"name": "linear-probe", "targets": ["eurosat@cdfsl-64"]}}
     (problem,) = problems(small(evaluations=[probe]))
     assert problem.pointer == "/evaluations/0/evaluator/targets"
-    assert "'eurosat.cdfsl-64' has no test split of its own, which linear-probe judges on" in problem.message
+    assert "'eurosat.cdfsl-64' has no test split of its own, which linear-probe needs" in problem.message
 
 
 def test_the_catalogue_lists_every_data_set_and_what_is_prepared(tmp_path: Path, root: Path) -> None:

@@ -138,18 +138,18 @@ class Method(BaseModel):
         return []
 
     def cut(self) -> LayerThreshold | None:
-        """The first late layer, where the method treats early and late layers differently."""
+        """Returns the first late layer, or None if the method does not treat early and late layers differently."""
         return None
 
     def taught(self, generation: int) -> bool:
-        """Whether a frozen network (`TrainState.teacher`) teaches in `generation`."""
+        """Returns whether a frozen network (`TrainState.teacher`) teaches in `generation`."""
         return False
 
     def step_kind(self, generation: int) -> str:
-        """What the steps of `generation` cost: steps of one kind take equally long, whatever the method.
+        """Returns the cost class of the steps of `generation`. Steps of one kind take equally long, for every method.
 
-        It is `ordinary` for steps without a loss or hooks of the method's own, `taught` for a loss that also runs the teacher,
-        else the method's name. A quote takes all generations >= 1 to be of one kind.
+        The kind is `ordinary` for steps without a loss or hooks of the method's own, `taught` for a loss that also runs
+        the teacher, and the method's name otherwise. A cost estimate assumes one kind for all generations >= 1.
         """
         kind = type(self)
         hooked = (kind.before_step, kind.after_step) != (Method.before_step, Method.after_step)
@@ -158,11 +158,11 @@ class Method(BaseModel):
         return "taught" if self.taught(generation) and not hooked else self.name
 
     def stored_bytes(self, generation: int, network: NetworkBytes) -> int:
-        """Bytes of what `TrainState.memory` holds at the end of `generation`, for a network of such a size."""
+        """Returns the size in bytes of `TrainState.memory` at the end of `generation`, for a network of this size."""
         return 0
 
     def slim_share(self) -> float | None:
-        """The share of every layer's channels that make up a slim network of its own (core.masks.slim); None without one."""
+        """Returns the share of each layer's channels that forms a slim network (core.masks.slim), or None."""
         return None
 
     @classmethod

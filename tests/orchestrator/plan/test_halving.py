@@ -1,4 +1,4 @@
-"""Who is promoted from rung to rung: by hand for few trials, and for any order in which results arrive."""
+"""Tests the promotions from rung to rung: for few trials by hand, and for results in any order."""
 
 import random
 
@@ -21,37 +21,37 @@ def test_rungs_are_powers_of_the_reduction_times_the_first_and_then_the_end() ->
 TWO = Ladder((1, 3), reduction=2, keep=1)
 
 
-def test_at_first_everybody_may_train_to_the_first_rung_in_order() -> None:
+def test_at_first_all_trials_may_train_to_the_first_rung_in_order() -> None:
     assert promotions(TWO, "abc", {}, {}, []) == [Promotion("a", 1), Promotion("b", 1), Promotion("c", 1)]
     assert promotions(TWO, "abc", {}, {"a": 1}, []) == [Promotion("b", 1), Promotion("c", 1)]
 
 
-def test_one_in_two_goes_on_before_the_others_have_come_and_before_new_ones_start() -> None:
+def test_one_in_two_is_promoted_before_the_others_arrive_and_before_new_ones_start() -> None:
     assert promotions(TWO, "abcd", {"a": {1: 0.5}}, {"b": 1}, []) == [Promotion("c", 1), Promotion("d", 1)]
     scores = {"a": {1: 0.5}, "b": {1: 0.6}}
     assert promotions(TWO, "abcd", scores, {"c": 1}, []) == [Promotion("b", 3), Promotion("d", 1)]
 
 
-def test_who_is_overtaken_later_stays_where_it_has_come() -> None:
+def test_a_trial_that_is_overtaken_later_keeps_its_rung() -> None:
     scores = {"a": {1: 0.5, 3: 0.5}, "b": {1: 0.4}, "c": {1: 0.7}, "d": {1: 0.6}}
     assert promotions(TWO, "abcd", scores, {}, []) == [Promotion("c", 3), Promotion("d", 3)]
 
 
-def test_from_a_rung_that_nobody_can_reach_any_more_as_many_are_promoted_as_are_kept() -> None:
-    """Three of three are to be kept, so nobody is given up, but only when all have been seen."""
+def test_from_a_final_rung_at_least_as_many_are_promoted_as_are_kept() -> None:
+    """A quarter of three trials is none, so two are promoted only once all three have reached the rung."""
     three = Ladder((1, 3), reduction=4, keep=2)
     scores = {"a": {1: 0.5}, "b": {1: 0.6}}
     assert promotions(three, "abc", scores, {"c": 1}, []) == []
     assert promotions(three, "abc", scores | {"c": {1: 0.7}}, {}, []) == [Promotion("c", 3), Promotion("b", 3)]
 
 
-def test_who_failed_is_replaced_by_the_next_best() -> None:
+def test_a_failed_trial_is_replaced_by_the_next_best() -> None:
     scores = {"a": {1: 0.5}, "b": {1: 0.6}}
     assert promotions(TWO, "abc", scores, {}, ["c"]) == [Promotion("b", 3)]
     assert promotions(TWO, "abc", scores, {}, ["b", "c"]) == [Promotion("a", 3)]
 
 
-def test_equals_go_in_the_order_of_the_trials() -> None:
+def test_equal_scores_are_promoted_in_the_order_of_the_trials() -> None:
     scores = {trial: {1: 0.5} for trial in "dcba"}
     assert promotions(TWO, "abcd", scores, {}, []) == [Promotion("a", 3), Promotion("b", 3)]
 
@@ -66,7 +66,7 @@ def test_the_standing_counts_rungs_before_scores() -> None:
 def run(
     ladder: Ladder, score: dict[str, dict[int, float]], slots: int, order: random.Random
 ) -> dict[str, dict[int, float]]:
-    """A search with so many workers whose segments end in any order: what it comes to know."""
+    """Runs a search on `slots` workers whose segments end in random order. Returns all scores by trial and rung."""
     known: dict[str, dict[int, float]] = {trial: {} for trial in score}
     training: dict[str, int] = {}
     while True:
@@ -101,7 +101,7 @@ def test_the_best_of_every_rung_are_promoted_and_a_search_that_is_over_stays_ove
 
 
 @given(SEARCHES)
-def test_a_search_of_which_a_part_is_known_asks_for_nothing_that_the_whole_did_not(
+def test_a_search_with_a_part_of_its_scores_trains_nothing_that_the_whole_did_not(
     search: tuple[int, int, int, int, int],
 ) -> None:
     trials, reduction, keep, slots, seed = search

@@ -1,4 +1,4 @@
-"""What is worth training next in a search, with a driver that only notes what it is asked for."""
+"""Tests what a search trains next, with a driver that only records it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,15 @@ from tests.orchestrator.intake.test_search import searched
 
 REDUCED = {"trials": 4, "keep": 1, "early_stop": {"min_generations": 1, "reduction": 2}}
 SCORES = {"seal-t00": 0.5, "seal-t01": 0.8, "seal-t02": 0.6, "seal-t03": 0.7}
-"""Of every generation but the first, which is the same for all."""
+"""The score of each trial in every generation but the first, which all trials share."""
 
 
 @dataclass
-class Desk:
-    """The driver's side: what is done, failed, known and claimed. Nodes in `elsewhere` are another experiment's."""
+class FakeDriver:
+    """A driver that trains and evaluates by setting scores.
+
+    The nodes in `elsewhere` are claimed by another experiment.
+    """
 
     spec: ExperimentSpec
     plan: Plan
@@ -46,11 +49,12 @@ class Desk:
         return RungSchedule(self.trials, self, lambda: dict(self.values))
 
     def common(self) -> None:
-        """Trains what trials share, as the training slots do."""
+        """Trains the generations that trials share, as the training slots do."""
         own = self.trials.own(self.plan)
         self.done |= {key for key, node in self.plan.nodes.items() if node.kind == "generation" and key not in own}
 
     def run(self, segment: RungSegment) -> None:
+        """Trains and evaluates a segment."""
         for node in segment.train:
             assert node.parent in self.done
             assert node.key not in self.done
@@ -70,30 +74,42 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Callable[..., Desk]:
-    def made(search: dict[str, Any] | None = None, **changes: Any) -> Desk:
+def driver(tmp_path: Path) -> Callable[..., FakeDriver]:
+    """Creates the driver of a search over four trials, after the training of the generations that they share."""
+
+    def create(search: dict[str, Any] | None = None, **changes: Any) -> FakeDriver:
         store = Store(f"sqlite:///{tmp_path / 'relearn.db'}")
         spec = intake.read_spec(searched(REDUCED | (search or {}), **changes), store)
         store.close()
-        one = Desk(spec, planning.plan(spec), Trials(spec))
+        one = FakeDriver(spec, planning.plan(spec), Trials(spec))
         one.common()
         return one
 
-    return made
+    return create
 
 
-def test_segments_go_from_rung_to_rung_and_the_worse_half_is_given_up(desk: Callable[..., Desk]) -> None:
-    """One worker: the better of the first two goes on before the third begins (0.8 > 0.5), then two of four (0.8, 0.7)."""
-    one = desk()
+def test_segments_go_from_rung_to_rung_and_the_worse_half_is_given_up(driver: Callable[..., FakeDriver]) -> None:
+    """With one worker, the better of the first two (0.8 > 0.5) is promoted before the third starts.
+
+    Then the better two of four (0.8 and 0.7) are promoted.
+    """
+    one = driver()
     one.all(one.schedule())
     assert one.trained == [
-        ("seal-t00", 0, 1), ("seal-t01", 0, 1), ("seal-t01", 0, 2), ("seal-t02", 0, 1), ("seal-t03", 0, 1), ("seal-t03", 0, 2)
-    ]  # fmt: skip
+        ("seal-t00", 0, 1),
+        ("seal-t01", 0, 1),
+        ("seal-t01", 0, 2),
+        ("seal-t02", 0, 1),
+        ("seal-t03", 0, 1),
+        ("seal-t03", 0, 2),
+    ]
     assert one.trials.kept(one.values) == ["seal-t01"]
 
 
-def test_what_is_known_is_not_trained_and_a_search_that_is_over_is_over(desk: Callable[..., Desk]) -> None:
-    one = desk()
+def test_known_scores_are_not_trained_again_and_a_search_that_is_over_stays_over(
+    driver: Callable[..., FakeDriver],
+) -> None:
+    one = driver()
     one.all(one.schedule())
     before = list(one.trained)
     assert one.schedule().over
@@ -101,17 +117,19 @@ def test_what_is_known_is_not_trained_and_a_search_that_is_over_is_over(desk: Ca
     assert one.trained == before
 
 
-def test_more_generations_are_trained_of_the_promoted_trials_alone(desk: Callable[..., Desk]) -> None:
-    one = desk()
+def test_more_generations_are_trained_only_for_the_promoted_trials(driver: Callable[..., FakeDriver]) -> None:
+    one = driver()
     one.all(one.schedule())
-    longer = desk(train=searched()["train"] | {"generations": 4})
+    longer = driver(train=searched()["train"] | {"generations": 4})
     longer.done, longer.values, longer.trained = one.done | longer.done, one.values, []
     longer.all(longer.schedule())
-    assert longer.trained == [("seal-t01", 0, 3)]  # the best of the two that have generation 2, a rung now
+    assert longer.trained == [("seal-t01", 0, 3)]  # the better of the two that have generation 2, which is a rung now
 
 
-def test_the_score_of_a_trial_is_the_mean_over_its_seeds_once_all_are_judged(desk: Callable[..., Desk]) -> None:
-    one = desk(seeds=[0, 1])
+def test_the_score_of_a_trial_is_the_mean_over_its_seeds_once_all_are_evaluated(
+    driver: Callable[..., FakeDriver],
+) -> None:
+    one = driver(seeds=[0, 1])
     schedule = one.schedule()
     segment = schedule.next()
     assert segment is not None
@@ -127,17 +145,17 @@ def test_the_score_of_a_trial_is_the_mean_over_its_seeds_once_all_are_judged(des
     assert one.trials.scores(one.values)["seal-t00"] == {0: pytest.approx(0.1), 1: pytest.approx(0.7)}
 
 
-def test_two_workers_have_segments_at_the_same_time_that_share_no_node(desk: Callable[..., Desk]) -> None:
-    one = desk()
+def test_two_workers_have_segments_at_the_same_time_that_share_no_node(driver: Callable[..., FakeDriver]) -> None:
+    one = driver()
     schedule = one.schedule()
     pair = [schedule.next(), schedule.next()]
     nodes = [node.key for segment in pair if segment is not None for node in (*segment.train, *segment.evaluate)]
-    assert len(nodes) == len(set(nodes)) == 2 + 2 + 1  # the common first generation is judged by one of them
+    assert len(nodes) == len(set(nodes)) == 2 + 2 + 1  # only one of them evaluates the shared first generation
     assert not schedule.over
 
 
-def test_a_rung_segment_waits_for_another_experiment_while_others_go_on(desk: Callable[..., Desk]) -> None:
-    one = desk({"early_stop": None})
+def test_a_rung_segment_waits_for_another_experiment_while_others_continue(driver: Callable[..., FakeDriver]) -> None:
+    one = driver({"early_stop": None})
     theirs = one.trials.generations["seal-t00", 0][1].key
     one.elsewhere = {theirs}
     schedule = one.schedule()
@@ -149,15 +167,15 @@ def test_a_rung_segment_waits_for_another_experiment_while_others_go_on(desk: Ca
         schedule.ended(segment)
     assert schedule.next() is None
     assert not schedule.over
-    one.done.add(theirs)  # the other experiment has made it
+    one.done.add(theirs)  # the other experiment has finished it
     one.elsewhere = set()
     one.all(schedule)
     assert one.trained[-1] == ("seal-t00", 0, 2)
     assert ("seal-t00", 0, 1) not in one.trained
 
 
-def test_an_objective_that_another_experiment_measured_meanwhile_is_taken(desk: Callable[..., Desk]) -> None:
-    one = desk()
+def test_an_objective_that_another_experiment_measured_meanwhile_is_used(driver: Callable[..., FakeDriver]) -> None:
+    one = driver()
     schedule = one.schedule()
     generation, objective = one.trials.generations["seal-t00", 0][1], one.trials.objectives["seal-t00", 0][1]
     claim = one.claim
@@ -175,9 +193,11 @@ def test_an_objective_that_another_experiment_measured_meanwhile_is_taken(desk: 
     assert segment.trial == "seal-t01"
 
 
-def test_a_generation_whose_objective_is_missing_is_judged_and_not_trained(desk: Callable[..., Desk]) -> None:
-    """The driver died between the two."""
-    one = desk()
+def test_a_generation_whose_objective_is_missing_is_evaluated_and_not_trained(
+    driver: Callable[..., FakeDriver],
+) -> None:
+    """An earlier driver died after it trained the generation and before it evaluated it."""
+    one = driver()
     one.done.add(one.trials.generations["seal-t00", 0][1].key)
     segment = one.schedule().next()
     assert segment is not None
@@ -185,8 +205,10 @@ def test_a_generation_whose_objective_is_missing_is_judged_and_not_trained(desk:
     assert [node.generation for node in segment.evaluate] == [0, 1]
 
 
-def test_a_trial_that_failed_is_out_and_its_failure_is_excused_if_the_loss_diverged(desk: Callable[..., Desk]) -> None:
-    one = desk()
+def test_a_trial_that_failed_is_out_and_its_failure_is_excused_if_the_loss_diverged(
+    driver: Callable[..., FakeDriver],
+) -> None:
+    one = driver()
     nodes = one.trials.generations["seal-t01", 0]
     one.failed = {nodes[1].key: Reason.DIVERGED, nodes[2].key: Reason.DEPENDENCY}
     one.all(one.schedule())
@@ -197,15 +219,15 @@ def test_a_trial_that_failed_is_out_and_its_failure_is_excused_if_the_loss_diver
         assert one.trials.excused(one.plan, one.failed, one.values) == set()
 
 
-def test_when_all_trials_fail_nothing_is_excused(desk: Callable[..., Desk]) -> None:
-    one = desk()
+def test_when_all_trials_fail_nothing_is_excused(driver: Callable[..., FakeDriver]) -> None:
+    one = driver()
     one.failed = {one.trials.generations[trial, 0][1].key: Reason.DIVERGED for trial in one.trials.distinct}
     assert one.schedule().over
     assert one.trials.excused(one.plan, one.failed, {}) == set()
 
 
-def test_scores_that_are_not_finite_are_the_worst(desk: Callable[..., Desk]) -> None:
-    one = desk()
+def test_scores_that_are_not_finite_are_the_worst(driver: Callable[..., FakeDriver]) -> None:
+    one = driver()
     schedule = one.schedule()
     one.score = lambda trial: -1e9
     first = schedule.next()
@@ -217,12 +239,12 @@ def test_scores_that_are_not_finite_are_the_worst(desk: Callable[..., Desk]) -> 
     assert ("seal-t00", 0, 2) not in one.trained
 
 
-def test_what_only_losers_need_is_unwanted(desk: Callable[..., Desk]) -> None:
-    one = desk(evaluations=[{"evaluator": {"name": "prediction-depth"}, "on": ["every"]}])
+def test_nodes_that_only_losing_trials_need_are_unwanted(driver: Callable[..., FakeDriver]) -> None:
+    one = driver(evaluations=[{"evaluator": {"name": "prediction-depth"}, "on": ["every"]}])
     one.all(one.schedule())
     unwanted = one.trials.unwanted(one.plan, one.values)
     by_use = {(use.arm, use.generation): use.key for use in one.plan.uses if use.kind == "generation"}
-    assert by_use["seal-t00", 0] not in unwanted  # the winner's too
+    assert by_use["seal-t00", 0] not in unwanted  # the winner needs it too
     assert {by_use["seal-t00", 1], by_use["seal-t00", 2], by_use["seal-t03", 2]} <= unwanted
     assert unwanted.isdisjoint({use.key for use in one.plan.uses if use.arm in ("normal", "seal-t01")})
     depth = [
