@@ -1,4 +1,4 @@
-"""A method that keeps every promise, for tests to break one at a time, and what the checks find."""
+"""A method that passes every check, which tests break in one way at a time, and the findings of the checks."""
 
 from typing import Literal
 
@@ -7,10 +7,11 @@ from trainer.methods.base import Method
 
 
 class Own(Method):
-    """Ordinary training under another name."""
+    """Trains ordinarily under another name."""
 
     name: Literal["own"] = "own"
 
 
 def failed(kind: type[Method]) -> dict[str, str]:
+    """Returns the details of all failed findings by name."""
     return {finding.name: finding.detail for finding in check_method(kind) if not finding.passed}

@@ -1,4 +1,4 @@
-"""Each way to break a promise in training fails the finding that asks for it."""
+"""Tests that each error of a method in training fails the finding that covers it."""
 
 import random
 from typing import Any, ClassVar
@@ -41,7 +41,7 @@ class Raising(Own):
 
 
 class Untensored(Own):
-    """Remembers what a checkpoint cannot hold."""
+    """Remembers a value that a checkpoint cannot hold."""
 
     def forget(self, state: TrainState) -> Forgotten:
         state.memory["own/generation"] = state.generation  # type: ignore[assignment]
@@ -49,7 +49,7 @@ class Untensored(Own):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         (Frozen, "the loss must fall within generation 0; its epochs had "),
         (Diverging, "the loss became"),
@@ -58,11 +58,11 @@ class Untensored(Own):
         (Untensored, "state.memory['own/generation'] must be a tensor, got int: only those are saved"),
     ],
 )
-def test_a_method_that_cannot_train_is_asked_no_further(kind: type[Method], said: str) -> None:
+def test_a_method_that_cannot_train_is_not_checked_further(kind: type[Method], message: str) -> None:
     findings = check_method(kind)
     assert [finding.name for finding in findings] == ["settings", "phases", "trains"]
     assert not findings[-1].passed
-    assert said in findings[-1].detail
+    assert message in findings[-1].detail
 
 
 class DrawsGlobally(Own):
@@ -75,7 +75,7 @@ class DrawsGlobally(Own):
 
 
 class SeedsGlobally(Own):
-    """Always the same numbers, but everybody else's too from then on."""
+    """Seeds torch's global generator, which also fixes all later draws of other code."""
 
     def forget(self, state: TrainState) -> Forgotten:
         torch.manual_seed(state.seed)
@@ -85,7 +85,7 @@ class SeedsGlobally(Own):
 
 
 class DrawsElsewhere(Own):
-    """Draws from the standard library's and numpy's global generators, and throws the numbers away."""
+    """Draws from the global generators of the standard library and numpy, and ignores the numbers."""
 
     def forget(self, state: TrainState) -> None:
         random.random()
@@ -111,7 +111,7 @@ class CountsInItsModule(Own):
 
 
 class CountsInItself(Own):
-    """Remembers how often it was called in the object, which a resumed run makes anew."""
+    """Remembers how often it was called in the method object, which a resumed run creates again."""
 
     _calls: list[int] = PrivateAttr(default_factory=list)
 
@@ -121,7 +121,7 @@ class CountsInItself(Own):
 
 
 class RemembersTheStartInItsClass(Own):
-    """Rewinds to weights that are still there in the same process, but in no checkpoint."""
+    """Rewinds to weights that it keeps in the process, but in no checkpoint."""
 
     start: ClassVar[dict[str, Tensor]] = {}
 
@@ -144,14 +144,14 @@ class AddsToTheState(Own):
 
 
 class FreezesByFlag(Own):
-    """A flag of a parameter is in no checkpoint."""
+    """Sets a flag of a parameter, which is in no checkpoint."""
 
     def forget(self, state: TrainState) -> None:
         state.model.get_parameter("conv1.weight").requires_grad = False
 
 
 class ChangesTheStart(Own):
-    """Its generation 0 is not ordinary training, and it does not say so."""
+    """Changes generation 0 without declaring it."""
 
     def loss(
         self, state: TrainState, images_BCHW: Tensor, labels_B: Tensor, cross_entropy: CrossEntropy
@@ -161,7 +161,7 @@ class ChangesTheStart(Own):
 
 
 class RemembersAtTheStart(Own):
-    """Its weights of generation 0 are ordinary, but another method's checkpoint would lack what it needs."""
+    """Trains generation 0 ordinarily, but needs a memory that the checkpoint of another method would not have."""
 
     def before_step(self, state: TrainState, step: Step) -> None:
         state.memory["own/steps"] = torch.tensor(step.index)
@@ -171,7 +171,7 @@ class RemembersAtTheStart(Own):
 
 
 class HidesItsForgetting(Own):
-    """Has the content key of ordinary training in generation 2, and is not."""
+    """Has the content key of ordinary training in generation 2, but forgets there."""
 
     def forget(self, state: TrainState) -> Forgotten:
         state.model.get_parameter("fc.weight").data.mul_(0.5)
@@ -182,7 +182,7 @@ class HidesItsForgetting(Own):
 
 
 class NeedsItsOwnStart(RemembersAtTheStart):
-    """Says that it changes generation 0, but not that it cannot go on from another's."""
+    """Declares that it changes generation 0, but not that it cannot continue from another method's generation 0."""
 
     def identity(self, generation: int) -> dict[str, Any] | None:
         return {"name": self.name}
@@ -197,7 +197,7 @@ class WrongTwin(Own):
 
 
 class UnknownTwin(Own):
-    """Declares an identity with nothing."""
+    """Declares a twin with settings that do not exist."""
 
     @classmethod
     def twins(cls) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -205,7 +205,7 @@ class UnknownTwin(Own):
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected", "said"),
+    ("kind", "expected", "message"),
     [
         (DrawsGlobally, {"deterministic", "resumes", "isolated"}, "epoch 0 of generation 1 in "),
         (SeedsGlobally, {"isolated"}, "training changed torch's global generator:"),
@@ -216,7 +216,8 @@ class UnknownTwin(Own):
         (
             RemembersTheStartInItsClass,
             {"resumes", "isolated"},
-            "stopped after epoch 2 of generation 1 and resumed from its checkpoint, epoch 0 of generation 2 differs in ",
+            "stopped after epoch 2 of generation 1 and resumed from its checkpoint, "
+            "epoch 0 of generation 2 differs in ",
         ),
         (AddsToTheState, {"resumes", "isolated"}, "training changed state.steps:"),
         (FreezesByFlag, {"resumes"}, "what a method must remember belongs into state.memory, as tensors"),
@@ -232,7 +233,9 @@ class UnknownTwin(Own):
         (UnknownTwin, {"twins"}, "Extra inputs are not permitted"),
     ],
 )
-def test_a_broken_promise_fails_the_finding_that_asks_for_it(kind: type[Method], expected: set[str], said: str) -> None:
+def test_an_error_in_training_fails_the_finding_that_covers_it(
+    kind: type[Method], expected: set[str], message: str
+) -> None:
     found = failed(kind)
     assert found.keys() == expected
-    assert any(said in detail for detail in found.values())
+    assert any(message in detail for detail in found.values())

@@ -1,4 +1,4 @@
-"""Honest methods pass; settings, phases and groups are checked before anything is trained."""
+"""Tests that correct methods pass, and that settings, phases and groups are checked before anything is trained."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from trainer.methods.base import Method, Phase, Scale
 
 
 @pytest.mark.parametrize("name", ["seal", "sa-gd", "born-again"])
-def test_an_honest_method_passes(name: str) -> None:
-    """One with phases, one with memory, one with a teacher."""
+def test_a_correct_method_passes(name: str) -> None:
+    """The methods have phases, memory and a teacher, respectively."""
     before = torch.get_rng_state(), torch.get_num_threads()
     findings = check_method(METHODS[name])
     assert [finding.name for finding in findings if not finding.passed] == []
@@ -25,71 +25,71 @@ def test_an_honest_method_passes(name: str) -> None:
     assert torch.get_num_threads() == before[1]
 
 
-def test_a_method_that_no_spec_knows_can_be_checked() -> None:
+def test_a_method_that_is_not_registered_can_be_checked() -> None:
     assert "own" not in METHODS
     assert failed(Own) == {}
 
 
 class Undescribed(Own):
-    """A setting without a description."""
+    """Has a setting without a description."""
 
     scale: float = 1.0
 
 
 class Required(Own):
-    """A setting without a default."""
+    """Has a setting without a default."""
 
     scale: float = Field(description="how much")
 
 
 class Loose(Own, extra="allow"):
-    """Takes any field."""
+    """Accepts any field."""
 
 
 class Contradicting(Own):
-    """Its defaults do not fit the model."""
+    """Has defaults that do not fit the model."""
 
     def problems(self, epochs: int | None, parameter_names: list[str]) -> list[tuple[str, str]]:
         return [("scale", "is too large")]
 
 
 class Nameless(Own):
-    """Its identity could be another method's."""
+    """Has an identity that another method could have too."""
 
     def identity(self, generation: int) -> dict[str, Any] | None:
         return {"scale": 1.0}
 
 
 class Unwritable(Own):
-    """Its identity is not JSON."""
+    """Has an identity that is not JSON."""
 
     def identity(self, generation: int) -> dict[str, Any] | None:
         return {"name": self.name, "kind": type(self)}
 
 
 class Gap(Own):
-    """Leaves the last epoch out."""
+    """Leaves out the last epoch."""
 
     def phases(self, generation: int, epochs: int) -> list[Phase]:
         return [Phase("learning", range(epochs - 1))]
 
 
 class Lost(Own):
-    """Leaves the last parameter out."""
+    """Leaves out the last parameter."""
 
     def groups(self, parameter_names: list[str]) -> dict[str, list[str]]:
         return {"all": parameter_names[:-1]}
 
 
 class Misnamed(Own):
-    """Scales a group that does not exist, which the loop would pass over."""
+    """Scales a group that does not exist, which the loop would ignore."""
 
     def phases(self, generation: int, epochs: int) -> list[Phase]:
         return [Phase("learning", range(epochs), {"early": Scale(lr=-1.0)})]
 
 
 @pytest.mark.parametrize(
-    ("kind", "finding", "said"),
+    ("kind", "finding", "message"),
     [
         (Undescribed, "settings", "scale must say what it does: give it Field(..., description=...)"),
         (Required, "settings", "scale must have a default: nothing but the name is needed to try a method"),
@@ -102,14 +102,14 @@ class Misnamed(Own):
         (Misnamed, "phases", "phases(0, 1) scales early, but groups() makes all"),
     ],
 )
-def test_what_a_method_declares_is_read_first(kind: type[Method], finding: str, said: str) -> None:
+def test_the_declarations_of_a_method_are_checked_first(kind: type[Method], finding: str, message: str) -> None:
     *passed, last = check_method(kind)
     assert all(each.passed for each in passed)
     assert (last.name, last.passed) == (finding, False)
-    assert said in last.detail
+    assert message in last.detail
 
 
-def test_a_method_without_a_docstring_has_nothing_to_show() -> None:
+def test_a_method_without_a_docstring_fails() -> None:
     class Silent(Own):
         pass
 

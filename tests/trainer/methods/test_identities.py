@@ -1,4 +1,4 @@
-"""Twins: settings under which two methods are one and the same must give the same bits."""
+"""Tests twins: settings under which two methods are identical must train the same bits."""
 
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ DECLARED = [pair for kind in METHODS.values() for pair in kind.twins()]
 
 
 class Rewound(Method):
-    """Every generation starts from the weights that generation 0 started from, with fresh statistics."""
+    """Starts every generation from the initial weights of generation 0, with fresh statistics."""
 
     name: Literal["test-rewound"] = "test-rewound"
 
@@ -28,7 +28,7 @@ class Rewound(Method):
 
 
 class Afresh(Method):
-    """Every generation starts from a draw of its own, and learns from the labels alone."""
+    """Starts every generation from new random weights, and learns from the labels alone."""
 
     name: Literal["test-afresh"] = "test-afresh"
 
@@ -38,7 +38,7 @@ class Afresh(Method):
 
 
 class LateRedrawnByHand(Method):
-    """What LLF does, after the initial law's formula."""
+    """Draws the late layers again as LLF does, with the formula of the initial law."""
 
     name: Literal["test-late"] = "test-late"
 
@@ -52,7 +52,7 @@ class LateRedrawnByHand(Method):
 
 
 def under(method: Method, **train: Any) -> TrainSpec:
-    """A spec cannot name a method that is not registered, so it is put in afterwards."""
+    """Returns a spec with `method`, which is inserted afterwards because a spec cannot name an unregistered method."""
     return small_spec({"name": "normal"}, **train).model_copy(update={"method": method})
 
 
@@ -72,7 +72,7 @@ def test_declared_twins_are_bit_equal(own: dict[str, Any], other: dict[str, Any]
     assert [row.metrics["train/loss"] for row in first_rows] == [row.metrics["train/loss"] for row in second_rows]
 
 
-def test_every_method_with_a_zero_declares_it() -> None:
+def test_every_method_that_can_be_neutral_declares_a_twin() -> None:
     assert {name for name, kind in METHODS.items() if not kind.twins()} == {"normal", "imp"}
 
 
@@ -90,25 +90,25 @@ def test_every_method_with_a_zero_declares_it() -> None:
     ],
     ids=lambda each: label(each) if isinstance(each, dict) else each.name,
 )
-def test_a_method_at_its_zero_is_its_plain_twin(own: dict[str, Any], twin: Method) -> None:
+def test_a_method_with_neutral_settings_equals_its_plain_twin(own: dict[str, Any], twin: Method) -> None:
     assert bits(run(small_spec(own))[0]) == bits(run(under(twin))[0])
 
 
 @pytest.mark.parametrize("method", EVERY_METHOD[1:], ids=label)
 def test_no_other_setting_is_ordinary_training(method: dict[str, Any]) -> None:
-    """What the twins' equality would be worth nothing without."""
+    """Without this, the equality of twins would prove nothing."""
     normal, _ = run(small_spec({"name": "normal"}, generations=2, epochs=2))
     assert bits(run(small_spec(method, generations=2, epochs=2))[0]) != bits(normal)
 
 
 @pytest.mark.parametrize("method", [{"name": "normal"}, {"name": "seal", "ascent_scale": 0.5}], ids=label)
-def test_a_schedule_that_never_changes_has_one_scope(method: dict[str, Any]) -> None:
+def test_the_scope_of_a_constant_schedule_does_not_matter(method: dict[str, Any]) -> None:
     one, other = (small_spec(method, schedule={"shape": "constant", "scope": scope}) for scope in ("generation", "run"))
     assert bits(run(one)[0]) == bits(run(other)[0])
 
 
-def test_generations_without_resets_under_one_long_schedule_differ_from_one_only_in_the_order_of_images() -> None:
-    """Normal over two generations of two epochs, and over one of four: the first two epochs are the same."""
+def test_without_resets_two_generations_of_a_run_schedule_differ_from_one_only_in_the_image_order() -> None:
+    """Compares Normal over two generations of two epochs with Normal over one generation of four epochs."""
     schedule = {"scope": "run"}
     _, two = run(small_spec({"name": "normal"}, generations=2, epochs=2, schedule=schedule, reset_momentum_at=[]))
     _, one = run(small_spec({"name": "normal"}, generations=1, epochs=4, schedule=schedule, reset_momentum_at=[]))
@@ -116,8 +116,8 @@ def test_generations_without_resets_under_one_long_schedule_differ_from_one_only
     assert [row.metrics["train/lr"] for row in two] == [row.metrics["train/lr"] for row in one]
 
 
-def test_momentum_kept_through_the_switch_of_a_seal_without_a_switch_is_none() -> None:
-    """Ascent to the last epoch leaves no switch, so what happens at switches cannot matter."""
+def test_a_seal_without_a_switch_does_not_depend_on_the_reset_at_switches() -> None:
+    """If the ascent lasts to the last epoch, there is no switch of phases."""
     seal = {"name": "seal", "ascent_scale": 0.5, "ascent_epochs": 4}
     one, other = (small_spec(seal, reset_momentum_at=resets) for resets in (["generation"], ["generation", "switch"]))
     assert bits(run(one)[0]) == bits(run(other)[0])

@@ -1,4 +1,4 @@
-"""Iterative magnitude pruning: the density it keeps, and the weights it rewinds to."""
+"""Tests the density that iterative magnitude pruning keeps, and the weights that it rewinds to."""
 
 from itertools import islice
 
@@ -25,7 +25,7 @@ def test_imp_keeps_the_expected_density_and_what_is_pruned_stays_zero() -> None:
 
 
 @pytest.mark.parametrize("rewind_epoch", [0, 1, 3])
-def test_imps_survivors_return_to_the_weights_of_the_asked_epoch_and_statistics_to_none(rewind_epoch: int) -> None:
+def test_imp_rewinds_the_weights_to_the_rewind_epoch_and_resets_the_statistics(rewind_epoch: int) -> None:
     normal = small_spec({"name": "normal"}, generations=1)
     early, batches = begin(normal)
     list(islice(loop.train(normal, early, batches), rewind_epoch))

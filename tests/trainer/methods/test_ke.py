@@ -1,4 +1,4 @@
-"""Knowledge Evolution: what is drawn anew outside the hypothesis."""
+"""Tests what Knowledge Evolution draws again outside the hypothesis."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What LLF draws anew."""
+"""Tests which weights LLF draws again, and from which law."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_llf_redraws_late_weights_only_and_from_the_narrow_law() -> None:
     assert weight.std().item() == pytest.approx(1 / (3 * weight[0].numel()) ** 0.5, rel=0.03)
 
 
-def test_llf_draws_afresh_each_generation() -> None:
+def test_llf_draws_different_weights_in_each_generation() -> None:
     state, _ = begin(small_spec({"name": "llf"}))
     drawn = []
     for state.generation in (1, 2):

@@ -1,4 +1,7 @@
-"""What every method promises: it trains, repeats itself, resumes bit for bit, and keys what shapes it."""
+"""Tests what every method guarantees.
+
+It trains, is deterministic, resumes bit for bit, and its content key holds every setting that shapes it.
+"""
 
 from itertools import islice
 from pathlib import Path
@@ -15,7 +18,7 @@ from trainer.core.state import TrainState
 
 
 def everything(state: TrainState) -> dict[str, str]:
-    """Digests of all that shapes the next step."""
+    """Returns digests of everything that shapes the next step."""
     teacher = {} if state.teacher is None else state.teacher.state_dict()
     parts = {"model": state.model.state_dict(), "momentum": state.momentum, "memory": state.memory, "teacher": teacher}
     return {name: checkpoint.weights_digest(tensors) for name, tensors in parts.items()}
@@ -50,7 +53,10 @@ def test_the_same_spec_gives_the_same_bits(method: dict[str, Any]) -> None:
 def test_stopping_after_any_epoch_and_resuming_gives_the_same_bits(
     method: dict[str, Any], resets: list[str], tmp_path: Path
 ) -> None:
-    """Two generations of four epochs; a seal's ascent takes two, so that epoch 5 ends in the middle of it and 6 at its end."""
+    """Trains two generations of four epochs. The ascent of SEAL takes two epochs.
+
+    The run is stopped after each epoch, so stop 5 is within the ascent of generation 1 and stop 6 is at its end.
+    """
     two_epochs = {"ascent_epochs": 2} if method["name"] == "seal" else {}
     one = small_spec(method | two_epochs, generations=2, batch_size=20, reset_momentum_at=resets)
     whole, batches = begin(one)
@@ -63,12 +69,13 @@ def test_stopping_after_any_epoch_and_resuming_gives_the_same_bits(
         resumed, batches = begin(one)
         checkpoint.load(tmp_path / f"{stop}", resumed)
         assert everything(resumed) == after[stop]
-        ahead = 3 if stop == 5 else 1  # where that is the next stop, the rest follows
+        # equal states one epoch later suffice, because the next stop continues from there
+        ahead = 3 if stop == 5 else 1
         assert list(islice(loop.train(one, resumed, batches), ahead)) == rows[stop : stop + ahead]
         assert everything(resumed) == after[stop + ahead]
 
 
-def test_what_a_checkpoint_in_the_middle_of_a_generation_holds() -> None:
+def test_a_checkpoint_within_a_generation_holds_momentum_memory_and_teacher() -> None:
     held = {}
     for method in ({"name": "seal"}, {"name": "imp"}, {"name": "sa-gd"}, {"name": "born-again"}):
         one = small_spec(method, generations=2)
@@ -88,7 +95,7 @@ def test_what_a_checkpoint_in_the_middle_of_a_generation_holds() -> None:
 
 
 @every_method
-def test_generation_0_is_normal_or_says_that_it_is_its_own(method: dict[str, Any]) -> None:
+def test_generation_0_is_ordinary_training_or_has_its_own_identity(method: dict[str, Any]) -> None:
     normal, _ = run(small_spec({"name": "normal"}, generations=1))
     one = small_spec(method, generations=1)
     own = one.method.identity(0)
@@ -99,11 +106,11 @@ def test_generation_0_is_normal_or_says_that_it_is_its_own(method: dict[str, Any
 
 
 @every_method
-def test_later_generations_are_keyed_by_all_that_was_set(method: dict[str, Any]) -> None:
+def test_the_identity_of_later_generations_holds_all_settings(method: dict[str, Any]) -> None:
     assert small_spec(method).method.identity(1) == method
 
 
-def test_what_shapes_generation_0_alone_is_in_its_key_alone_as_far_as_it_matters() -> None:
+def test_the_identity_of_generation_0_holds_only_the_settings_that_shape_it() -> None:
     taught = small_spec({"name": "tolerant-teacher", "label_weight": 0.25, "similar_classes": 3}).method
     assert taught.identity(0) == {"name": "tolerant-teacher", "similar_classes": 3}
     assert small_spec({"name": "tolerant-teacher", "patriarch_label_weight": 1.0}).method.identity(0) is None
@@ -114,8 +121,8 @@ def test_what_shapes_generation_0_alone_is_in_its_key_alone_as_far_as_it_matters
     assert small_spec({"name": "sa-gd", "sigma": 2.0}).method.identity(0) == {"name": "sa-gd", "sigma": 2.0}
 
 
-def test_momentum_lives_on_exactly_where_it_is_not_reset() -> None:
-    """After each of the six epochs of two generations, with a switch after the first epoch of the second."""
+def test_momentum_is_kept_exactly_where_it_is_not_reset() -> None:
+    """Checks each epoch of two generations of three. The phase switches after the first epoch of generation 1."""
     held = {}
     for resets in ([], ["generation"], ["switch"], ["generation", "switch"]):
         one = small_spec({"name": "seal", "ascent_epochs": 1}, generations=2, epochs=3, reset_momentum_at=resets)

@@ -1,4 +1,4 @@
-"""SA-GD's probability of descent, and the ascents that it counts."""
+"""Tests SA-GD's probability of descent, and its count of ascents."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from trainer.methods.sa_gd import AnnealedDescent
         ("double", 0.0, 0.1, 3, 1.0),
     ],
 )
-def test_the_probability_of_descent_is_the_formulas(
+def test_the_probability_of_descent_follows_the_formula(
     annealing: Any, change: float, lr: float, epoch: int, expected: float
 ) -> None:
     found = AnnealedDescent(annealing=annealing).descent_probability(
@@ -30,7 +30,7 @@ def test_the_probability_of_descent_is_the_formulas(
 
 
 def test_sa_gd_counts_its_ascents_and_their_dose_within_a_generation() -> None:
-    """So cold that every step ascends."""
+    """The temperature is so low that every step ascends."""
     method = {"name": "sa-gd", "temperature": 1e-9, "most_ascent": 1.0, "sigma": 2.0}
     one = small_spec(method, generations=2, lr=1e-3)
     _, rows = run(one)
@@ -42,7 +42,10 @@ def test_sa_gd_counts_its_ascents_and_their_dose_within_a_generation() -> None:
 
 
 def test_no_more_than_the_capped_share_of_sa_gds_steps_ascends() -> None:
-    """So cold that the cap alone decides: of 480 draws at 0.25, 120 are expected, with a standard deviation of 9.5."""
+    """The temperature is so low that only the cap matters.
+
+    Of 480 draws at 0.25, 120 ascents are expected, with a standard deviation of 9.5.
+    """
     _, rows = run(
         small_spec({"name": "sa-gd", "temperature": 1e-9, "most_ascent": 0.25}, generations=1, epochs=48, batch_size=4)
     )

@@ -1,4 +1,4 @@
-"""SEAL's phases, its ascent steps, and settings that contradict the recipe or the model."""
+"""Tests SEAL's phases, its ascent steps, and settings that contradict the recipe or the model."""
 
 import torch
 
@@ -18,7 +18,10 @@ def test_seal_ascends_early_layers_in_the_first_quarter_of_later_generations() -
 
 
 def test_an_ascent_step_without_gradient_shrinks_weights_as_the_paper_says() -> None:
-    """protocols 10, pitfall 3: net decay pulls to zero with flip, does nothing with zero, inflates with keep."""
+    """Weight decay shrinks weights with flip, has no effect with zero, and inflates weights with keep.
+
+    This is pitfall 3 of protocols 10.
+    """
     norms = {}
     for mode in ("flip", "zero", "keep"):
         weight = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
@@ -33,7 +36,7 @@ def test_an_ascent_step_without_gradient_shrinks_weights_as_the_paper_says() -> 
     assert norms["keep"] > 1
 
 
-def test_contradictions_name_the_remedy() -> None:
+def test_problems_name_the_remedy() -> None:
     assert SEAL(ascent_epochs=30).problems(24, NAMES) == [
         ("ascent_epochs", "30 ascent epochs do not fit into a generation of 24: use at most 24")
     ]

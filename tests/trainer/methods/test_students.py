@@ -1,4 +1,4 @@
-"""Born-again networks, tolerant teacher and self-distillation: new networks and their teachers."""
+"""Tests the students and teachers of born-again networks, tolerant teacher and self-distillation."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from trainer import loop
 
 
 @pytest.mark.parametrize("name", ["born-again", "tolerant-teacher", "self-distillation"])
-def test_a_student_is_new_and_its_teacher_is_the_generation_before_in_eval_mode(name: str) -> None:
+def test_the_teacher_of_a_student_is_the_previous_generation_in_eval_mode(name: str) -> None:
     one = small_spec({"name": name}, generations=3, epochs=2)
     state, batches = begin(one)
     trained: dict[str, Tensor] = {}
@@ -24,7 +24,7 @@ def test_a_student_is_new_and_its_teacher_is_the_generation_before_in_eval_mode(
             assert all(torch.equal(tensor, trained[key]) for key, tensor in state.teacher.state_dict().items())
 
 
-def test_students_start_from_the_initial_law_with_draws_of_their_own() -> None:
+def test_students_start_from_the_initial_law_with_new_draws() -> None:
     state, _ = run(small_spec({"name": "normal"}, generations=1))
     first, _ = begin(small_spec({"name": "normal"}))
     drawn = [first.model.get_parameter("layer4.0.conv2.weight").clone()]

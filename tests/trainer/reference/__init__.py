@@ -1,4 +1,4 @@
-"""The trainer against plain loops that are written from the protocols alone."""
+"""Compares the trainer with plain loops that are written from the protocols alone."""
 
 from tests.trainer.reference.compare import CASES, Error, case_label, error, trained
 from tests.trainer.reference.loop import DECAY, Outcome, Reference

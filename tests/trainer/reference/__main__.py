@@ -1,4 +1,4 @@
-"""`python -m tests.trainer.reference` prints by how much the trainer differs from the plain loops."""
+"""`python -m tests.trainer.reference` prints how much the trainer differs from the plain loops."""
 
 import torch
 
@@ -6,6 +6,7 @@ from tests.trainer.reference import CASES, Reference, case_label, error, trained
 
 
 def main() -> None:
+    """Prints one line per case."""
     torch.set_num_threads(1)
     print(f"{'max loss error':>14}  {'max weight error':>16}  method")
     for case in CASES:

@@ -1,4 +1,4 @@
-"""The settings on which trainer and plain loop are compared, and by how much they differ."""
+"""The settings for which the trainer is compared with the plain loop, and the size of their differences."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,24 +9,28 @@ from tests.trainer.reference.loop import Outcome
 
 @dataclass(frozen=True)
 class Error:
-    """Largest |difference|: of a loss, relative to it, and of a tensor's elements, relative to the tensor's largest."""
+    """The largest differences between the trainer and the plain loop.
+
+    `loss` is relative to each loss, and `weight` is relative to the largest element of each tensor.
+    """
 
     loss: float
     weight: float
 
 
 def trained(method: dict[str, Any], train: dict[str, Any]) -> Outcome:
-    """What the trainer itself makes of the settings."""
+    """Returns the losses and final weights of the trainer."""
     losses: list[float] = []
     state, _ = run(small_spec(method, **train), observer=lambda step: losses.append(step.loss.item()))
     return Outcome(losses, state.model.state_dict())
 
 
-def error(ours: Outcome, theirs: Outcome) -> Error:
-    assert len(ours.losses) == len(theirs.losses) > 0
-    assert ours.final.keys() == theirs.final.keys()
-    losses = (abs(a - b) / abs(b) for a, b in zip(ours.losses, theirs.losses, strict=True))
-    weights = (float((ours.final[name] - b).abs().max() / b.abs().max()) for name, b in theirs.final.items())
+def error(outcome: Outcome, reference: Outcome) -> Error:
+    """Returns the differences of `outcome` from `reference`."""
+    assert len(outcome.losses) == len(reference.losses) > 0
+    assert outcome.final.keys() == reference.final.keys()
+    losses = (abs(a - b) / abs(b) for a, b in zip(outcome.losses, reference.losses, strict=True))
+    weights = (float((outcome.final[name] - b).abs().max() / b.abs().max()) for name, b in reference.final.items())
     return Error(max(losses), max(weights))
 
 
@@ -81,5 +85,6 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 def case_label(case: tuple[dict[str, Any], dict[str, Any]]) -> str:
+    """Returns the settings of a case on one line."""
     method, train = case
     return " ".join([label(method), *(f"{key}={value}" for key, value in train.items())])

@@ -1,10 +1,10 @@
 """Every method as a plain loop in float64, written from protocols 2 to 5 alone, with momentum computed by hand.
 
-Nothing of trainer.methods, masks, reinit, distillation or the loop is called, and every default is repeated here. Only
-the network's architecture, the data and the addresses of the draws come from the trainer, because the draws must be the
-same.
+The code of the trainer's methods, masks, reinit, distillation and loop is not used, and every default is repeated here.
+Only the network's architecture, the data and the addresses of the random draws come from the trainer, because the draws
+must be equal.
 
-`python -m tests.trainer.reference` prints by how much the trainer differs.
+`python -m tests.trainer.reference` prints how much the trainer differs.
 """
 
 import copy
@@ -24,21 +24,27 @@ SEED = 7
 MOMENTUM, DECAY, SMOOTHING = 0.9, 5e-4, 0.1
 STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")
 FIRST_LATE = {"layer2": 3, "layer3": 4, "layer4": 5, "fc": 6, 6: 4, 8: 5}
-"""Position in STAGES by threshold; the net has two convs a stage after the stem, so its 6th conv is layer3's first."""
+"""The position in STAGES by threshold.
+
+After the stem, each stage has two convs, so the 6th conv is the first of layer3.
+"""
 
 Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The loss of every step in order, and the final weights and buffers."""
+    """The losses of all steps in order, and the final weights and buffers by name."""
 
     losses: list[float]
     final: Weights
 
 
 class Reference:
-    """`method` and `train` are the raw settings of `small_spec`. Wrong variants (pitfalls) override single rules."""
+    """The plain loop. `method` and `train` are the settings of `small_spec`.
+
+    Subclasses override single rules with wrong variants (pitfalls).
+    """
 
     def __init__(self, method: dict[str, Any], train: dict[str, Any]) -> None:
         official = train.get("recipe") == "official-code"
@@ -64,6 +70,7 @@ class Reference:
         self.loss_before, self.losses = 0.0, list[float]()
 
     def train(self) -> Outcome:
+        """Trains all generations."""
         for g in range(self.generations):
             if g > 0:
                 self.boundary(g)
@@ -98,7 +105,7 @@ class Reference:
                     theta.copy_((theta + move * v) * self.alive[name])
             self.losses.append(loss.item())
 
-    # What differs between methods, rule by rule.
+    # The rules that differ between methods.
 
     def eta(self, g: int, e: int) -> float:
         epochs = self.epochs
@@ -117,7 +124,7 @@ class Reference:
             self.velocity = {name: torch.zeros_like(v) for name, v in self.velocity.items()}
 
     def set_modes(self, g: int, e: int) -> None:
-        """Sets train mode; evaluation never happens here."""
+        """Does nothing. A wrong variant changes the modes of modules here."""
 
     def is_late(self, name: str) -> bool:
         return name.split(".")[0] in self.late
@@ -174,7 +181,7 @@ class Reference:
         return w * hard + (1 - w) * self.divergence(logits, images, 1.0)
 
     def divergence(self, logits: Tensor, images: Tensor, tau: float) -> Tensor:
-        """KL(teacher || student)."""
+        """Returns the mean KL(teacher || student) at temperature `tau`."""
         assert self.teacher is not None
         teacher: Tensor = (self.teacher(images) / tau).softmax(1).detach()
         return (teacher * (teacher.log() - (logits / tau).log_softmax(1))).sum(1).mean()
@@ -210,7 +217,7 @@ class Reference:
         return self.is_late(name) and self.is_layer_weight(name)
 
     def draw_uniform(self, name: str, weight: str, g: int) -> None:
-        """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with the fan-in of `weight`."""
+        """Draws a parameter again from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with the fan-in of `weight`."""
         bound = 1 / math.sqrt(self.first[weight][0].numel())
         random = generator(SEED, "forget", g, name)
         self.model.get_parameter(name).data.copy_(
@@ -218,7 +225,7 @@ class Reference:
         )
 
     def draw_he(self, name: str, random: torch.Generator) -> None:
-        """N(0, 2/fan_in)."""
+        """Draws a weight again from the normal law with mean 0 and variance 2/fan_in."""
         std = math.sqrt(2 / self.first[name][0].numel())
         self.model.get_parameter(name).data.copy_(torch.empty(self.first[name].shape).normal_(0, std, generator=random))
 

@@ -1,4 +1,7 @@
-"""Small trees in the true format of every data set, with the traps that the real ones have. Each takes milliseconds to make."""
+"""Small trees in the original format of every data set, with the traps of the real ones.
+
+Each tree is written within milliseconds.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +27,7 @@ BUILDERS: dict[str, Callable[[Path], Tree]] = {
     "cropdisease": cropdisease,
     "folder": folder,
 }
-"""By data set, in the layout that its authors distribute."""
+"""The builder of each data set's tree in the layout that its authors distribute, by the name of the data set."""
 
 __all__ = [
     "BUILDERS",

@@ -1,4 +1,4 @@
-"""CIFAR's trees, whose pickles are written as Python 2 wrote them."""
+"""The trees of CIFAR-10 and CIFAR-100, whose pickles have the format of Python 2."""
 
 import io
 import pickle
@@ -11,7 +11,7 @@ from tests.trainer.core.data.trees.tree import Tree, image, pixels
 
 
 class _Python2(pickle._Pickler):
-    """Writes strings and bytes as Python 2 did, so that the files are what the authors made, not what Python 3 would."""
+    """Writes strings and bytes in the format of Python 2, as in the files that the authors distribute."""
 
     def save(self, value: Any, save_persistent_id: bool = True) -> None:
         if isinstance(value, str | bytes):
@@ -22,6 +22,7 @@ class _Python2(pickle._Pickler):
 
 
 def python2_pickle(path: Path, value: Any) -> None:
+    """Writes `value` as a pickle in the format of Python 2."""
     buffer = io.BytesIO()
     _Python2(buffer, protocol=2).dump(value)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,13 +30,16 @@ def python2_pickle(path: Path, value: Any) -> None:
 
 
 def cifar_rows(file: str, n: int) -> np.ndarray:
-    """Rows as CIFAR has them: three planes of 32 x 32, red first."""
+    """Returns `n` rows of a CIFAR batch, uint8 `[n, 3072]`: three planes of 32 x 32 pixels, red first."""
     images = [pixels(f"{file}/{row}") for row in range(n)]
     return np.stack([each.transpose(2, 0, 1).reshape(-1) for each in images])
 
 
 def cifar10(path: Path, layout: str = "python2") -> Tree:
-    """Traps: five training batches, whose planes differ, as Python 2 pickled them (`python3`: as a rewrite would be)."""
+    """Traps: five training batches, and planes that differ.
+
+    `layout` is `python2` for pickles in the original format, or `python3` for pickles that Python 3 wrote again.
+    """
     base = path / "cifar-10-batches-py"
     names = ["airplane", "automobile", "bird"]
     dump = python2_pickle if layout == "python2" else _python3_pickle
@@ -60,7 +64,10 @@ def cifar10(path: Path, layout: str = "python2") -> Tree:
 
 
 def cifar100(path: Path, layout: str = "python2") -> Tree:
-    """Traps: coarse labels beside the fine ones. `folders` are LLF's PNG files, whose class folders are numbers."""
+    """Traps: coarse labels beside the fine ones.
+
+    `layout` is `python2`, or `folders` for LLF's PNG files in class folders that are numbers.
+    """
     if layout == "folders":
         base = path / "CIFAR100"
         for label in (0, 2, 10):

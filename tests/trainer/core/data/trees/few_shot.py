@@ -1,4 +1,4 @@
-"""Trees of the four few-shot targets of CD-FSL, which are one split each."""
+"""The trees of the four few-shot targets of CD-FSL, each of which has a single split."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ CHEST_HEADER = (
 
 
 def chestx(path: Path, layout: str = "flat") -> Tree:
-    """Traps: rows with several findings, none, or one of another disease; RGBA; ages like 058Y; commas in header brackets.
+    """Traps: rows with several findings, none, or another disease; RGBA; ages like 058Y; commas in header brackets.
 
-    `kaggle` has the images in images_001/images/ and so on; `v2020` is the table's newer name.
+    `layout` is `flat`, `kaggle` (images in images_001/images/ and so on), or `v2020` (the newer name of the table).
     """
     findings = (
         "Cardiomegaly",
@@ -62,7 +62,10 @@ def chestx(path: Path, layout: str = "flat") -> Tree:
 
 
 def isic2018(path: Path, layout: str = "official") -> Tree:
-    """Traps: labels as one-hot floats, ids without a suffix, LICENSE.txt among the images. `beside`: table in no folder."""
+    """Traps: labels as one-hot floats, ids without a suffix, LICENSE.txt among the images.
+
+    `layout` is `official`, or `beside` for a table beside the image folder instead of in its own folder.
+    """
     classes = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
     labels = {
         "ISIC_0024310": 0,
@@ -98,7 +101,10 @@ EUROSAT = (
 
 
 def eurosat(path: Path, layout: str = "2750") -> Tree:
-    """Trap: the folder has another name in the newer archive and in torchvision's tree. `layout` is that folder."""
+    """Trap: the folder has another name in the newer archive and in torchvision's tree.
+
+    `layout` is the name of the folder.
+    """
     base = path / layout
     for name in EUROSAT:
         for number in (1, 2, 10):
@@ -115,7 +121,7 @@ def eurosat(path: Path, layout: str = "2750") -> Tree:
 
 
 def cropdisease(path: Path) -> Tree:
-    """Traps: suffixes in every case, commas, spaces and parentheses in names, "copy 2", a test folder that must not be read."""
+    """Traps: suffixes in any case; commas, spaces, parentheses and "copy 2" in names; an unused test folder."""
     files = {
         "Apple___healthy": ("a1___RS_HL 7646.JPG", "a2___RS_HL 5910.JPG"),
         "Corn_(maize)___Cercospora_leaf_spot Gray_leaf_spot": ("b1___RS_GLSp 4379.JPG", "b2.jpeg"),

@@ -1,4 +1,4 @@
-"""Trees that are folders of classes: Tiny-ImageNet's, and a tree of the user's own."""
+"""Trees with one folder per class: Tiny-ImageNet, and a user's own images."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ from tests.trainer.core.data.trees.tree import Tree, image, text
 
 
 def tiny_imagenet(path: Path, layout: str = "raw") -> Tree:
-    """Traps: wnids.txt is not sorted, a grey JPEG, a flat val with labels in a file, boxes beside images, an unlabelled test.
+    """Traps: an unsorted wnids.txt, a grey JPEG, a flat val with a label file, boxes beside images, an unlabelled test.
 
-    `layout` is raw, val (rearranged into class folders), val-images (the same with images/ below each) or train-test (LLF's).
+    `layout` is `raw`, `val` (class folders in val), `val-images` (class folders in val with images/ in each) or
+    `train-test` (LLF's tree).
     """
     wnids = ("n02124075", "n04067472", "n01443537")
     base = path / ("tinyImagenet_full" if layout == "train-test" else "tiny-imagenet-200")
@@ -54,7 +55,7 @@ def tiny_imagenet(path: Path, layout: str = "raw") -> Tree:
     if layout == "raw":
         text(base / "val" / "val_annotations.txt", "".join(f"{name}\t{wnid}\t0\t32\t44\t62\n" for name, wnid in val))
         labels |= {("test", "val/images/val_0.JPEG"): 0, ("test", "val/images/val_1.JPEG"): 2}
-    else:  # the scripts that rearrange leave an empty folder and the annotations behind
+    else:  # scripts that rearrange val leave an empty folder and the annotations behind
         (base / "val" / "images").mkdir()
         text(base / "val" / "val_annotations.txt", "".join(f"{name}\t{wnid}\t0\t32\t44\t62\n" for name, wnid in val))
         inner_folder = "images/" if layout == "val-images" else ""
@@ -72,7 +73,10 @@ def tiny_imagenet(path: Path, layout: str = "raw") -> Tree:
 
 
 def folder(path: Path, layout: str = "whole") -> Tree:
-    """Traps: a notebook's hidden copy of an image, a text file among images, a deeper folder. `layout`: whole, or splits."""
+    """Traps: a notebook's hidden copy of an image, a text file among images, a deeper folder.
+
+    `layout` is `whole` for a tree without splits, or the names of the splits joined by `-`.
+    """
     splits = {"whole": {"all": ""}}.get(layout, {split: f"{split}/" for split in layout.split("-")})
     for prefix in splits.values():
         for name in ("zebra", "ape"):

@@ -1,4 +1,4 @@
-"""Trees whose classes and splits stand in files: lists, tables and MATLAB arrays."""
+"""Trees whose classes and splits are listed in files: text lists, tables and MATLAB arrays."""
 
 from pathlib import Path
 
@@ -9,7 +9,10 @@ from tests.trainer.core.data.trees.tree import Tree, image, text
 
 
 def flowers102(path: Path, layout: str = "official") -> Tree:
-    """Traps: ids from 1 in uint8 and uint16 arrays, in no order, classes up to 102. Layouts: torchvision, ke, llf too."""
+    """Traps: ids that start at 1 in unsorted uint8 and uint16 arrays, and classes up to 102.
+
+    `layout` is `official`, `torchvision`, `ke` or `llf`.
+    """
     from trainer.core.data.sources.flowers102 import NAMES
 
     labels = [77, 1, 102, 1, 77, 2, 102, 1]
@@ -30,7 +33,7 @@ def flowers102(path: Path, layout: str = "official") -> Tree:
         image(base / item(number), "PNG" if number in (3, 7) else "JPEG")
     if layout == "ke":
         for file, split in (("trn", "train"), ("val", "val"), ("tst", "test")):
-            # KE's classes are those of its training list, so every class is in it here.
+            # KE reads the classes from its training list, so every class is in that list here.
             chosen = [8, 3, 6, 1] if split == "train" else {"val": [2], "test": [7, 4, 5]}[split]
             rows = "".join(f"image_{number:05}.jpg,{labels[number - 1]}\n" for number in chosen)
             text(base / "lists" / f"{file}.csv", f"file_name,label\n{rows}")
@@ -63,7 +66,10 @@ def flowers102(path: Path, layout: str = "official") -> Tree:
 
 
 def cub200(path: Path, layout: str = "official") -> Tree:
-    """Traps: image ids in another order than paths, class names and files in different case, a grey image, attributes.txt."""
+    """Traps: ids in another order than paths, classes and files in different case, a grey image, attributes.txt.
+
+    `layout` is `official`, or `folders` for class folders.
+    """
     names = ("001.Black_footed_Albatross", "002.Laysan_Albatross", "010.Red_winged_Blackbird")
     if layout == "folders":
         base = path / "CUB200"
@@ -113,7 +119,10 @@ def cub200(path: Path, layout: str = "official") -> Tree:
 
 
 def aircraft(path: Path, layout: str = "official") -> Tree:
-    """Traps: variants with a slash or a space, in no sorted order, lists of other levels, trainval. Layouts: ke and llf too."""
+    """Traps: unsorted variants with a slash or a space, lists of other levels, and trainval.
+
+    `layout` is `official`, `ke` or `llf`.
+    """
     variants = ("F/A-18", "707-320", "Gulfstream IV", "A380")
     images = {
         "train": [("1025794", 1), ("0034309", 0), ("2170315", 2), ("0056978", 3)],
@@ -127,7 +136,13 @@ def aircraft(path: Path, layout: str = "official") -> Tree:
                 image(base / split / variant.replace("/", "_") / f"{count:07}.jpg")
         labels = {("test", "test/F_A-18/0000000.jpg"): 2, ("train", "train/707-320/0000001.jpg"): 0}
         counts = {"train": 4, "val": 4, "test": 4}
-        return Tree(path, base, ("707-320", "A380", "F_A-18", "Gulfstream IV"), counts, labels)
+        return Tree(
+            root=path,
+            own=base,
+            classes=("707-320", "A380", "F_A-18", "Gulfstream IV"),
+            counts=counts,
+            labels=labels,
+        )
     base = path / ("" if layout == "ke" else "fgvc-aircraft-2013b/data")
     item = "images/{}.jpg".format
     for rows in images.values():
@@ -139,7 +154,13 @@ def aircraft(path: Path, layout: str = "official") -> Tree:
             rows_text = "".join(f"{number}.jpg,{variants[variant]}\n" for number, variant in images[split])
             text(base / "lists" / f"{file}.csv", f"file_name,label\n{rows_text}")
         labels = {("test", item("0063932")): 2, ("train", item("1025794")): 0}
-        return Tree(path, base, tuple(sorted(variants)), counts, labels)
+        return Tree(
+            root=path,
+            own=base,
+            classes=tuple(sorted(variants)),
+            counts=counts,
+            labels=labels,
+        )
     for split, rows in {**images, "trainval": images["train"] + images["val"]}.items():
         text(base / f"images_variant_{split}.txt", "".join(f"{number} {variants[v]}\n" for number, v in rows))
         text(base / f"images_family_{split}.txt", "".join(f"{number} Boeing 707\n" for number, _ in rows))
@@ -162,9 +183,9 @@ def aircraft(path: Path, layout: str = "official") -> Tree:
 
 
 def mit67(path: Path, layout: str = "official") -> Tree:
-    """Traps: an apostrophe, a GIF and a grey image called .jpg, an image in no list, no newline at the end of a list.
+    """Traps: an apostrophe, a GIF and a grey image named .jpg, an image in no list, no newline at the end of a list.
 
-    `nested` is Kaggle's copy, `folders` LLF's tree.
+    `layout` is `official`, `nested` (Kaggle's copy) or `folders` (LLF's tree).
     """
     listed = {
         "train": [
@@ -180,7 +201,13 @@ def mit67(path: Path, layout: str = "official") -> Tree:
             for file in files:
                 image(base / split / file)
         labels = {("test", "test/bar/bar_0421.jpg"): 1}
-        return Tree(path, base, ("airport_inside", "bar", "gameroom"), {"train": 3, "test": 3}, labels)
+        return Tree(
+            root=path,
+            own=base,
+            classes=("airport_inside", "bar", "gameroom"),
+            counts={"train": 3, "test": 3},
+            labels=labels,
+        )
     inner = "indoorCVPR_09/Images" if layout == "nested" else "Images"
     for files in listed.values():
         for file in files:
@@ -206,14 +233,17 @@ def mit67(path: Path, layout: str = "official") -> Tree:
 
 
 def cells(values: list[str]) -> np.ndarray:
-    """A column of strings as a MATLAB cell array."""
+    """Returns a column of strings as a MATLAB cell array `[len(values), 1]`."""
     column = np.empty((len(values), 1), object)
     column[:, 0] = values
     return column
 
 
 def dogs(path: Path, layout: str = "official") -> Tree:
-    """Traps: strings in cells, labels as doubles, a breed with a hyphen, two of Tiny-ImageNet. Layouts: lists, folders."""
+    """Traps: strings in cells, labels as doubles, a breed with a hyphen, and two classes of Tiny-ImageNet.
+
+    `layout` is `official`, `lists` (the lists in a folder of their own) or `folders` (class folders).
+    """
     breeds = {
         1: "n02085620-Chihuahua",
         4: "n02086240-Shih-Tzu",
@@ -233,7 +263,11 @@ def dogs(path: Path, layout: str = "official") -> Tree:
         image(base / "test" / file(56, 77))
         labels = {("train", f"train/{file(4, 7)}"): 1}
         return Tree(
-            path, base, ("Chihuahua", "Shih-Tzu", "golden_retriever", "poodle"), {"train": 4, "test": 4}, labels
+            root=path,
+            own=base,
+            classes=("Chihuahua", "Shih-Tzu", "golden_retriever", "poodle"),
+            counts={"train": 4, "test": 4},
+            labels=labels,
         )
     for rows in listed.values():
         for label, number in rows:
@@ -258,6 +292,7 @@ def dogs(path: Path, layout: str = "official") -> Tree:
 
 
 def dog_list(path: Path, rows: list[tuple[str, int]]) -> None:
+    """Writes a MATLAB list of (file, label) rows."""
     files = [file for file, _ in rows]
     arrays = {
         "file_list": cells(files),

@@ -1,4 +1,4 @@
-"""What an adapter must find in a tree, and the pictures and texts that trees are made of."""
+"""The description of a tree that tests compare with what an adapter finds, and the writers of images and texts."""
 
 import io
 import zlib
@@ -15,28 +15,31 @@ HEIGHT, WIDTH = 24, 20
 
 @dataclass(frozen=True)
 class Tree:
-    """What an adapter must find in a tree."""
+    """The contents that an adapter must find in a tree."""
 
     root: Path
-    """What to give to the adapter: the folder that the archives were unpacked into."""
+    """The folder that the archives were unpacked into, which the adapter is given."""
     own: Path
     """The data set's own folder, which it must accept as well."""
     classes: tuple[str, ...]
+    """The names of the classes, in the order of their labels."""
     counts: Mapping[str, int]
+    """The number of images by split."""
     labels: Mapping[tuple[str, str], int]
-    """Of some images: (split, item) -> label."""
+    """The labels of some images, by split and item."""
     absent: tuple[str, ...] = ()
-    """Names of files that are there and must be in no split."""
+    """Names of files that exist and must be in no split."""
     lossless: tuple[str, ...] = ()
-    """Items whose file holds exactly `pixels(item)`, as PNG whatever its suffix says (CIFAR: as the pickle's row)."""
+    """Items whose file holds exactly `pixels(item)`: a PNG with any suffix or, for CIFAR, a row of a pickle."""
     modes: Mapping[str, str] = field(default_factory=dict)
-    """Items whose file has another mode than RGB."""
+    """The image mode of items that are not RGB."""
 
 
 def pixels(item: str) -> np.ndarray:
-    """uint8 `[H, W, 3]` with three different channels: another picture for each file name, whatever its folder.
+    """Returns the image of an item as uint8 `[H, W, 3]`, with three different channels.
 
-    An item without a suffix is a row of a CIFAR pickle, where all of it counts.
+    The image depends on the file name only, not on its folder. An item without a suffix is a row of a CIFAR pickle,
+    and its image depends on the whole item.
     """
     path = PurePosixPath(item)
     height, width, name = (HEIGHT, WIDTH, path.name) if path.suffix else (32, 32, item)
@@ -47,7 +50,7 @@ def pixels(item: str) -> np.ndarray:
 
 
 def image(path: Path, form: str = "JPEG", mode: str = "RGB") -> None:
-    """Writes the picture of that name; the format does not depend on the suffix."""
+    """Writes the image for the name of `path` in the format `form`, which may differ from the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_encoded(path.name, form, mode))
 
@@ -60,5 +63,6 @@ def _encoded(name: str, form: str, mode: str) -> bytes:
 
 
 def text(path: Path, content: str) -> None:
+    """Writes a text file, and its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
