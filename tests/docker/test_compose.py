@@ -1,4 +1,4 @@
-"""Checks the Docker files without running Docker: no port beyond loopback, tokens required, no secret written down."""
+"""Checks the Docker files without Docker: they publish no port beyond loopback, require tokens, and hold no secret."""
 
 import re
 import shlex
@@ -10,11 +10,11 @@ import yaml
 
 DOCKER = Path(__file__).parents[2] / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
-OURS = ("mlflow", "ray-head", "ray-worker", "api")
+RELEARN_SERVICES = ("mlflow", "ray-head", "ray-worker", "api")
 
 
-def test_the_parts_are_there() -> None:
-    assert set(COMPOSE["services"]) == {"postgres", *OURS}
+def test_all_services_are_defined() -> None:
+    assert set(COMPOSE["services"]) == {"postgres", *RELEARN_SERVICES}
 
 
 @pytest.mark.parametrize("service", COMPOSE["services"])
@@ -23,7 +23,7 @@ def test_nothing_is_published_beyond_loopback(service: str) -> None:
         assert port.startswith("127.0.0.1:"), port
 
 
-@pytest.mark.parametrize("service", OURS)
+@pytest.mark.parametrize("service", RELEARN_SERVICES)
 def test_the_containers_have_no_privileges(service: str) -> None:
     settings = COMPOSE["services"][service]
     assert settings["cap_drop"] == ["ALL"]
@@ -31,7 +31,7 @@ def test_the_containers_have_no_privileges(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", ["ray-head", "ray-worker", "api"])
-def test_ray_asks_for_a_token_everywhere(service: str) -> None:
+def test_ray_requires_a_token_in_every_service(service: str) -> None:
     environment = COMPOSE["services"][service]["environment"]
     assert environment["RAY_AUTH_MODE"] == "token"
     assert environment["RAY_AUTH_TOKEN_PATH"] == "/run/secrets/ray_token"
@@ -39,7 +39,7 @@ def test_ray_asks_for_a_token_everywhere(service: str) -> None:
     assert environment["RELEARN_TOKEN"] == "${RELEARN_TOKEN:?}"
 
 
-def test_no_secret_is_written_down() -> None:
+def test_no_file_holds_a_secret() -> None:
     text = (DOCKER / "compose.yaml").read_text()
     for name in re.findall(r"(?:PASSWORD|TOKEN)[\"']?: +\"?([^\s\",}]+)", text):
         assert name.startswith("${"), name
@@ -65,7 +65,10 @@ def test_every_setting_named_here_is_one_that_the_code_reads() -> None:
         path.read_text() for folder in ("api", "orchestrator") for path in (DOCKER.parent / folder).rglob("*.py")
     )
     named = {
-        name for service in OURS for name in COMPOSE["services"][service]["environment"] if name.startswith("RELEARN_")
+        name
+        for service in RELEARN_SERVICES
+        for name in COMPOSE["services"][service]["environment"]
+        if name.startswith("RELEARN_")
     }
     assert named
     assert {name for name in named if f'"{name}"' not in code} == set()

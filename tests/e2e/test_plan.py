@@ -1,11 +1,11 @@
-"""A plan before its experiment, after a timing run on the real cluster, and after the experiment."""
+"""Compares a plan before any measurement, after a timing run on the real cluster, and after its experiment."""
 
 from typing import Any
 
 import pytest
 
 from api.client import Client
-from tests.e2e.test_service import end
+from tests.e2e.experiments import end
 
 SPEC: dict[str, Any] = {
     "name": "planned",
@@ -15,7 +15,7 @@ SPEC: dict[str, Any] = {
     "arms": [{"name": name, "method": {"name": name}} for name in ("normal", "born-again")],
     "evaluations": [{"evaluator": {"name": "accuracy"}, "on": ["every"]}],
 }
-"""Two arms share generation 0; a network of this width is trained nowhere else in the suite."""
+"""Two arms share generation 0. No other test trains a network of this width."""
 
 
 @pytest.mark.e2e

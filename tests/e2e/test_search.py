@@ -1,4 +1,4 @@
-"""A search on the real Ray: worse trials are given up, nothing is trained twice, and a killed driver loses nothing."""
+"""A search on the real Ray gives up worse trials, trains nothing twice, and loses nothing with a killed driver."""
 
 import os
 import signal
@@ -9,18 +9,17 @@ import pytest
 from api.cli.stack import Stack
 from api.client import Client
 from orchestrator.store import Store
-from tests.e2e.conftest import children_named
-from tests.e2e.test_service import end, gone, in_epoch, job_log, spec, undisturbed_digests, until
+from tests.e2e.experiments import MARKS, end, gone, in_epoch, job_log, spec, undisturbed_digests, until
+from tests.e2e.processes import children_named
 
-pytestmark = [
-    pytest.mark.e2e,
-    # the clients of Ray and MLflow warn about their own internals
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
-]
+pytestmark = MARKS
 
 
 def search(generations: int, **changes: Any) -> dict[str, Any]:
-    """Six trials over ascents from none to destructive, two epochs of four steps each; 50 images are held out."""
+    """Returns a search over six trials, whose ascents go from harmless to destructive.
+
+    A generation has two epochs of four steps, and 50 images are held out.
+    """
     return (
         spec(
             name="search",
@@ -48,7 +47,7 @@ def search(generations: int, **changes: Any) -> dict[str, Any]:
 
 
 def generations(store: Store, experiment: str) -> dict[str, dict[int, str]]:
-    """Returns the node's key by trial and generation."""
+    """Returns the keys of the generations by trial and generation."""
     found: dict[str, dict[int, str]] = {}
     for use in store.uses_of(experiment):
         if use.kind == "generation" and use.arm != "normal":
@@ -58,6 +57,7 @@ def generations(store: Store, experiment: str) -> dict[str, dict[int, str]]:
 
 @pytest.fixture(scope="module")
 def first(client: Client) -> dict[str, Any]:
+    """The last view of a search over four generations."""
     posted = client.submit(search(4))
     assert posted["plan"]["generation"] == {"requested": 28, "unique": 4 + 1 + 6 * 3, "cached": 0}
     view = end(client, posted["id"])
@@ -92,7 +92,7 @@ def test_the_best_are_trained_to_the_end_and_the_others_are_given_up(
             assert better >= max(len(there) // 2, 2)
 
 
-def test_objectives_are_ordinary_evaluations_and_the_others_are_done_for_the_best_alone(
+def test_objectives_are_ordinary_evaluations_and_the_others_are_done_only_for_the_best(
     client: Client, first: dict[str, Any]
 ) -> None:
     rows = client.results(first["id"])
@@ -144,7 +144,7 @@ def test_more_generations_train_only_what_the_promoted_trials_have_not(
 
 
 @pytest.mark.long
-def test_a_search_goes_on_where_its_driver_was_killed(client: Client, store: Store, stack: Stack) -> None:
+def test_a_search_continues_after_its_driver_was_killed(client: Client, store: Store, stack: Stack) -> None:
     raw = search(4, seeds=[12], evaluations=[])
     posted = client.submit(raw)
     until(client, posted["id"], lambda view: sum(trial["generations"] > 1 for trial in view["search"]["trials"]) > 1)
@@ -161,7 +161,7 @@ def test_a_search_goes_on_where_its_driver_was_killed(client: Client, store: Sto
 
 @pytest.mark.long
 def test_a_trial_that_diverges_does_not_fail_the_search(client: Client, store: Store) -> None:
-    """Early layers that ascend at a thousand times the rate and grow by their weight decay, 50 times a step."""
+    """The early layers ascend at a thousand times the learning rate, so their weight decay grows them 50-fold per step."""
     raw = search(3, seeds=[13], evaluations=[])
     raw["train"] |= {"epochs": 4, "weight_decay": 1.0}
     raw["arms"][1]["method"] |= {"ascent_epochs": 3, "ascent_scale": 1000.0}

@@ -1,4 +1,4 @@
-"""Two experiments at once, work of earlier experiments, and weights that were trained elsewhere."""
+"""Experiments share work with others in flight and with earlier ones, and evaluate imported weights."""
 
 from pathlib import Path
 from typing import Any
@@ -9,21 +9,17 @@ import torch
 from api.cli.stack import Stack
 from api.client import Client
 from orchestrator.store import Store
-from tests.e2e.test_service import end, in_epoch, long, spec, until
+from tests.e2e.experiments import MARKS, end, in_epoch, long, spec, until
 from trainer.core import checkpoint, models
 
-pytestmark = [
-    pytest.mark.e2e,
-    # the clients of Ray and MLflow warn about their own internals
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
-]
+pytestmark = MARKS
 
 ACCURACY = {"evaluator": {"name": "accuracy"}}
 
 
 @pytest.fixture(scope="module")
 def first(client: Client) -> dict[str, Any]:
-    """Three arms of two generations each, evaluated after the last."""
+    """The last view of an experiment with three arms of two generations each, evaluated after the last one."""
     posted = client.submit(spec(name="earlier", seeds=[3], evaluations=[ACCURACY]))
     view = end(client, posted["id"])
     assert view["state"] == "SUCCEEDED", view["message"]
@@ -31,13 +27,13 @@ def first(client: Client) -> dict[str, Any]:
 
 
 def makers(store: Store, experiment: str) -> dict[int, str]:
-    """Returns by generation the id of the experiment that trained it."""
+    """Returns the id of the experiment that trained each generation."""
     uses = store.uses_of(experiment)
     return {use.generation: str(use.made_by).split("/")[0] for use in uses if use.kind == "generation"}
 
 
 def test_an_experiment_waits_for_what_another_is_training_and_trains_the_rest(client: Client, store: Store) -> None:
-    """While one experiment trains three generations of SEAL, one of five is posted, which trains the other two."""
+    """A second experiment with five generations of SEAL is posted while the first trains three of them."""
     one = client.submit(long(3, 60, seed=71))["id"]
     until(client, one, in_epoch(0, 1))
     other = client.submit(long(5, 60, seed=71))["id"]
@@ -67,7 +63,7 @@ def test_when_the_other_one_is_cancelled_the_waiting_one_trains_it(client: Clien
     assert end(client, other)["state"] == "CANCELLED"
 
 
-def test_a_fork_goes_on_from_an_earlier_experiment(client: Client, store: Store, first: dict[str, Any]) -> None:
+def test_a_fork_continues_an_earlier_experiment(client: Client, store: Store, first: dict[str, Any]) -> None:
     raw = spec(name="later", seeds=[3], evaluations=[ACCURACY])
     raw["train"] |= {"generations": 3, "epochs": 5}  # of three epochs before
     fork = {"experiment": first["id"], "arm": "seal", "generation": 1}
@@ -83,7 +79,7 @@ def test_a_fork_goes_on_from_an_earlier_experiment(client: Client, store: Store,
 
 @pytest.mark.long
 def test_the_same_work_twice_at_once_on_a_full_cluster_is_done_once(client: Client, store: Store) -> None:
-    """The first experiment uses both CPUs; the second uses none while it waits."""
+    """The first experiment uses both CPUs. The second uses none while it waits."""
     raw = spec(name="twice", arms=spec()["arms"][:1], seeds=[91, 92, 93], evaluations=[ACCURACY])
     both = [client.submit(raw)["id"] for _ in range(2)]
     for identity in both:
