@@ -10,11 +10,11 @@ import yaml
 
 DOCKER = Path(__file__).parents[2] / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
-RELEARN_SERVICES = ("mlflow", "ray-head", "ray-worker", "api")
+SERVICES = ("mlflow", "ray-head", "ray-worker", "api")
 
 
 def test_all_services_are_defined() -> None:
-    assert set(COMPOSE["services"]) == {"postgres", *RELEARN_SERVICES}
+    assert set(COMPOSE["services"]) == {"postgres", *SERVICES}
 
 
 @pytest.mark.parametrize("service", COMPOSE["services"])
@@ -23,7 +23,7 @@ def test_nothing_is_published_beyond_loopback(service: str) -> None:
         assert port.startswith("127.0.0.1:"), port
 
 
-@pytest.mark.parametrize("service", RELEARN_SERVICES)
+@pytest.mark.parametrize("service", SERVICES)
 def test_the_containers_have_no_privileges(service: str) -> None:
     settings = COMPOSE["services"][service]
     assert settings["cap_drop"] == ["ALL"]
@@ -66,7 +66,7 @@ def test_every_setting_named_here_is_one_that_the_code_reads() -> None:
     )
     named = {
         name
-        for service in RELEARN_SERVICES
+        for service in SERVICES
         for name in COMPOSE["services"][service]["environment"]
         if name.startswith("RELEARN_")
     }

@@ -161,7 +161,7 @@ def test_a_search_continues_after_its_driver_was_killed(client: Client, store: S
 
 @pytest.mark.long
 def test_a_trial_that_diverges_does_not_fail_the_search(client: Client, store: Store) -> None:
-    """The early layers ascend at a thousand times the learning rate, so their weight decay grows them 50-fold per step."""
+    """The early layers ascend at a thousand times the learning rate, and weight decay grows them 50-fold per step."""
     raw = search(3, seeds=[13], evaluations=[])
     raw["train"] |= {"epochs": 4, "weight_decay": 1.0}
     raw["arms"][1]["method"] |= {"ascent_epochs": 3, "ascent_scale": 1000.0}
