@@ -1,8 +1,8 @@
 """The database: experiments, nodes, their measurements, and the tracking runs to which these were published.
 
-It is SQLite (WAL, synchronous=FULL) by default, and PostgreSQL if the URL says so. An attempt writes to a node with the
-fencing number of its claim, and the write has no effect once a later claim holds the node. A worker that was wrongly
-considered dead therefore cannot overwrite a result. A terminal state never changes.
+It is SQLite (WAL, synchronous=FULL) by default, or the PostgreSQL database of a URL. An attempt writes to a node with
+the fencing number of its claim, and the write has no effect once a later claim holds the node. A worker that was
+wrongly considered dead therefore cannot overwrite a result. A terminal state never changes.
 """
 
 from orchestrator.store.durations import Durations

@@ -43,6 +43,14 @@ def forked(world: list[dict[str, Any]], number: int, index: int) -> str | None:
     return str(arm["path"][: at + 1])
 
 
+def use(place: tuple[str, str, int], generation: int, key: str, **more: Any) -> Shown:
+    """Returns a node at an experiment, arm and seed: by default a generation that is queued."""
+    values: dict[str, Any] = {"kind": "generation", "state": NodeState.QUEUED}
+    values |= dict.fromkeys(("uri", "finished_at", "made_by")) | more
+    experiment, arm, seed = place
+    return Shown(experiment=experiment, arm=arm, seed=seed, generation=generation, key=key, **values)
+
+
 def holdings_of(world: list[dict[str, Any]], states: dict[str, NodeState], ages: dict[str, int]) -> Holdings:
     shown, posted = [], {}
     for number, experiment in enumerate(world):
@@ -57,14 +65,15 @@ def holdings_of(world: list[dict[str, Any]], states: dict[str, NodeState], ages:
             name = arm["path"][: generation + 1]
             state = states.get(name, NodeState.SUCCEEDED)
             done = state == "SUCCEEDED"
-            at = NOW - ages.get(name, 10) * DAY if done else None
-            shown.append(
-                Shown(*place, generation, name, "generation", state, f"uri:{name}" if done else None, at, "by")
-            )
+            made = {
+                "state": state,
+                "uri": f"uri:{name}" if done else None,
+                "finished_at": NOW - ages.get(name, 10) * DAY if done else None,
+                "made_by": "by",
+            }
+            shown.append(use(place, generation, name, **made))
             if generation in arm["evaluated"]:
-                shown.append(
-                    Shown(*place, generation, f"top1:{name}", "evaluation", NodeState.QUEUED, None, None, None)
-                )
+                shown.append(use(place, generation, f"top1:{name}", kind="evaluation"))
     return Holdings(shown, posted, {})
 
 
@@ -136,7 +145,7 @@ def place(name: str, kind: Kind = "generation", arm: str = "a", experiment: str 
         "finished_at": NOW - 10 * DAY,
     }
     values |= {"made_by": "by", **more}
-    return Shown(experiment, arm, 0, int(name[-1]), name, kind, **values)
+    return use((experiment, arm, 0), int(name[-1]), name, kind=kind, **values)
 
 
 def posted(*arms: dict[str, Any], ended_at: float | None = 0.0) -> Posted:
@@ -196,8 +205,7 @@ def test_folders_of_ended_experiments_are_removed_and_unknown_ones_are_kept(
     path: str, days: float, why: str | None
 ) -> None:
     """`c` is used by an experiment that has not ended; `d` is not in the database."""
-    shown = [Shown(ENDED, "a", 0, 0, A, "generation", NodeState.SUCCEEDED, "uri", 0.0, "by")]
-    shown += [Shown(ENDED, "a", 0, 1, B, "generation", NodeState.QUEUED, None, None, None)]
-    shown += [Shown(LIVE, "a", 0, 0, "c" * 64, "generation", NodeState.SUCCEEDED, "uri", 0.0, "by")]
+    done = {"state": NodeState.SUCCEEDED, "uri": "uri", "finished_at": 0.0, "made_by": "by"}
+    shown = [use((ENDED, "a", 0), 0, A, **done), use((ENDED, "a", 0), 1, B), use((LIVE, "a", 0), 0, "c" * 64, **done)]
     holdings = Holdings(shown, {ENDED: posted(), LIVE: posted(ended_at=None)}, {})
     assert reason_to_remove(Folder(path, NOW - days * DAY), holdings, NOW, 7 * DAY) == why

@@ -172,6 +172,17 @@ def test_a_mistake_is_reported_at_its_place(
     assert [(each.pointer, each.code) for each in problems(searched(search), store)] == places
 
 
+def test_a_trial_that_is_listed_twice_is_named(store: Store) -> None:
+    raw = json.loads(read(searched(), store).model_dump_json())
+    first = raw["search"]["arms"][0]
+    raw["search"]["arms"][1] = first
+    assert Problem(
+        "/search/arms",
+        "CONTRADICTION",
+        f"the trial {first!r} is listed more than once: leave search.arms out to draw the trials again",
+    ) in problems(raw, store)
+
+
 def test_a_trial_has_one_worker(store: Store) -> None:
     assert [(each.pointer, each.code) for each in problems(searched(resources={"workers": 2}), store)] == [
         ("/resources/workers", "CONTRADICTION")
