@@ -1,4 +1,7 @@
-"""Where the tests of a module are: `trainer/loop.py` is tested in `tests/trainer/test_loop.py`, unless ELSEWHERE names its tests."""
+"""Every module has tests.
+
+Those of `trainer/loop.py` are in `tests/trainer/test_loop.py`, unless ELSEWHERE names another file.
+"""
 
 from pathlib import Path
 

@@ -139,7 +139,8 @@ def searched(**objective):
     return small(train=train, search=search | {{"objective": objective}}, evaluations=[])
 
 wrong = small(evaluations=[{{"evaluator": {{"name": "latency", "until": "layer9"}}}}])
-print(json.dumps([problems(searched()), problems(searched(mode="max")), problems(searched(metric="sprad")), problems(wrong)]))
+specs = [searched(), searched(mode="max"), searched(metric="sprad"), wrong]
+print(json.dumps([problems(spec) for spec in specs]))
 """
 
 

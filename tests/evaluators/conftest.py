@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.evaluators.builders import trained_network
 from trainer.core.data import Dataset, named
 from trainer.core.models import DigitsResNet, build
 
@@ -37,3 +38,9 @@ def digits() -> Dataset:
 @pytest.fixture(scope="session")
 def edges() -> Dataset:
     return named("digits-edges").load()
+
+
+@pytest.fixture(scope="session")
+def small() -> nn.Module:
+    """A convolutional network with batch norm, float64, trained a little so that its Hessian has a shape."""
+    return trained_network()

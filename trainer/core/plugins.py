@@ -44,7 +44,7 @@ class Registry:
 def registry(
     group: str, base: type[BaseModel], own: Iterable[type[BaseModel]], reserved: Iterable[str] = ()
 ) -> Registry:
-    """Returns relearn's `own` classes and the plug-ins of the entry point group. No plug-in may take a reserved name."""
+    """Returns relearn's `own` classes and the plug-ins of an entry point group, none of which has a reserved name."""
     ours = {str(kind.model_fields["name"].default): kind for kind in own}
     plugins = discover(group, base, {*ours, *reserved})
     kinds = ours | {name: plugin.kind for name, plugin in plugins.items() if plugin.kind is not None}

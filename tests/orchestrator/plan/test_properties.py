@@ -180,8 +180,9 @@ def test_keys_are_those_that_were_written_down(name: str, tmp_path: Path) -> Non
     """A key that changes is work that is done again by everybody: its checkpoints and scores are no longer found.
 
     That is right only where the same settings now give other bits or another score, and then GENERATION_VERSION or the
-    evaluator's `version` was raised in the same change. Else the change broke the keys: a new field must be left out of them at
-    its default. A spec that is new here has no key yet; write the file anew and read its difference before it is committed.
+    evaluator's `version` was raised in the same change. Otherwise the change broke the keys: a new field must be left
+    out of them at its default. A spec that is new here has no key yet: write the file again and read its difference
+    before you commit it.
     """
     store = Store(f"sqlite:///{tmp_path / 'relearn.db'}")
     assert rows(golden_specs()[name], store) == json.loads(GOLDEN.read_text())[name]

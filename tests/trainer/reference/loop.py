@@ -24,10 +24,7 @@ SEED = 7
 MOMENTUM, DECAY, SMOOTHING = 0.9, 5e-4, 0.1
 STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")
 FIRST_LATE = {"layer2": 3, "layer3": 4, "layer4": 5, "fc": 6, 6: 4, 8: 5}
-"""The position in STAGES by threshold.
-
-After the stem, each stage has two convs, so the 6th conv is the first of layer3.
-"""
+"""The position in STAGES by threshold. After the stem, each stage has two convs: the 6th is the first of layer3."""
 
 Weights = dict[str, Tensor]
 

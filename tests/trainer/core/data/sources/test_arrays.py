@@ -77,7 +77,8 @@ BAD_ARRAYS: list[tuple[str, Build, str]] = [
     (
         "dogs",
         dogs_with(("n02085620-Chihuahua/n02085620_5927.jpg", 1)),
-        "the same image Images/n02085620-Chihuahua/n02085620_5927.jpg is in train (entry 2 of {}/train_list.mat) and in test",
+        "the same image Images/n02085620-Chihuahua/n02085620_5927.jpg is in train (entry 2 of {}/train_list.mat) "
+        "and in test",
     ),
     (
         "cifar100",

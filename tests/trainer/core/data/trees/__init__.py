@@ -9,7 +9,8 @@ from pathlib import Path
 from tests.trainer.core.data.trees.cifar import cifar10, cifar100, python2_pickle
 from tests.trainer.core.data.trees.few_shot import chestx, cropdisease, eurosat, isic2018
 from tests.trainer.core.data.trees.folders import folder, tiny_imagenet
-from tests.trainer.core.data.trees.listed import aircraft, cells, cub200, dog_list, dogs, flowers102, mit67
+from tests.trainer.core.data.trees.listed import aircraft, cub200, flowers102, mit67
+from tests.trainer.core.data.trees.matlab import cells, dog_list, dogs
 from tests.trainer.core.data.trees.tree import Tree, image, pixels
 
 BUILDERS: dict[str, Callable[[Path], Tree]] = {
