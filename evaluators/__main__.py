@@ -87,12 +87,12 @@ def _evaluate(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
     if options.out is not None and not options.out.absolute().parent.is_dir():
         raise ValueError(f"--out {options.out}: there is no folder {options.out.parent}, make it first")
     if options.data is None and (transfers or options.source is None):
-        raise ValueError(f"{options.evaluator} needs data to judge on: name it with --data")
+        raise ValueError(f"{options.evaluator} needs data to evaluate on: name it with --data")
     model_spec: AnyModel = _named(ModelSpec, options.model, "--model")
     target = _data(options.data, "--data") if options.data else _data(options.source, "--source")
     source = _data(options.source, "--source") if options.source else target
     if not transfers and source != target:
-        raise ValueError(f"{options.evaluator} judges on the data the network was trained on: leave --data out")
+        raise ValueError(f"{options.evaluator} uses the data the network was trained on: leave --data out")
 
     settings = _settings(options.set) | ({"targets": [target.text()]} if transfers else {})
     chosen: Evaluator = _valid(kind, {"name": options.evaluator} | settings, "--set")
@@ -182,7 +182,7 @@ def _classes(given: int | None, state: dict[str, Tensor]) -> int:
         return given
     if weight is None or weight.ndim != 2:
         raise ValueError(
-            "the checkpoint has no fc.weight that tells how many outputs there are: give --classes, or --rename it"
+            "the checkpoint has no fc.weight, which has the number of outputs there are: give --classes, or --rename it"
         )
     return len(weight)
 

@@ -129,9 +129,9 @@ class FewShot(TransferEvaluator):
             hits: list[Tensor] = []
             for scores_EQW in scored:
                 if not torch.isfinite(scores_EQW).all():
-                    told = f"the scores of {shots}-shot episodes of {target.name!r} are not all finite"
+                    message = f"the scores of {shots}-shot episodes of {target.name!r} are not all finite"
                     raise ValueError(
-                        f"{told}: the network or an episode diverged; "
+                        f"{message}: the network or an episode diverged; "
                         "evaluate an earlier checkpoint, or use a smaller lr or affine_lr"
                     )
                 labels_Q = torch.arange(self.ways, device=scores_EQW.device).repeat_interleave(self.queries)

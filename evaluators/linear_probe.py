@@ -156,9 +156,9 @@ class LinearProbe(TransferEvaluator):
         return shuffled
 
     def _trained(
-        self, target: Dataset, part: str, train: Labelled, judged: Labelled, context: Context
+        self, target: Dataset, part: str, train: Labelled, evaluated: Labelled, context: Context
     ) -> tuple[Tensor, Tensor]:
-        """Trains heads on `train` and counts their correct predictions on `judged`.
+        """Trains heads on `train` and counts their correct predictions on `evaluated`.
 
         Returns the counts `[E, R]` and, for each learning rate, the first head with the highest count `[R, C, D]`.
         """
@@ -167,9 +167,9 @@ class LinearProbe(TransferEvaluator):
         start_CD = torch.empty(C, D, dtype=torch.float64).uniform_(-bound, bound, generator=random).to(train[0])
         draws = (generator(self.seed, "probe", target.name, part, epoch) for epoch in range(self.epochs))
         orders = (torch.randperm(N, generator=draw) for draw in draws)
-        best_RCD, most_R, found = start_CD.repeat(R, 1, 1), judged[1].new_full((R,), -1), []
+        best_RCD, most_R, found = start_CD.repeat(R, 1, 1), evaluated[1].new_full((R,), -1), []
         for epoch, heads_RCD in enumerate(train_heads(*train, start_CD, orders, self), 1):
-            found.append(hits(heads_RCD, *judged))
+            found.append(hits(heads_RCD, *evaluated))
             # selected on the device, because reading the counts would wait for the GPU
             best_RCD = torch.where((found[-1] > most_R)[:, None, None], heads_RCD, best_RCD)
             most_R = torch.maximum(most_R, found[-1])
@@ -212,12 +212,12 @@ def train_heads(
         yield heads.view(R, C, -1)[..., :D]
 
 
-def hits(heads_RCD: Tensor, judged_ND: Tensor, labels_N: Tensor) -> Tensor:
+def hits(heads_RCD: Tensor, evaluated_ND: Tensor, labels_N: Tensor) -> Tensor:
     """Returns the number of correct predictions `[R]` of each head."""
     R, C, _ = heads_RCD.shape
     columns = heads_RCD.flatten(0, 1).T
     found_R = labels_N.new_zeros(R)
-    for rows_BD, labels_B in zip(torch.split(judged_ND, ROWS), torch.split(labels_N, ROWS), strict=True):
+    for rows_BD, labels_B in zip(torch.split(evaluated_ND, ROWS), torch.split(labels_N, ROWS), strict=True):
         predicted_BR = (rows_BD @ columns).view(-1, R, C).argmax(-1)
         found_R += (predicted_BR == labels_B[:, None]).sum(0)
     return found_R

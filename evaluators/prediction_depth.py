@@ -166,14 +166,14 @@ class PredictionDepth(Evaluator):
 def _groups(pieces: Iterable[dict[str, Tensor]], limit_bytes: int) -> Iterator[dict[str, Tensor]]:
     """Joins consecutive pieces into groups of at most `limit_bytes`. A single piece may exceed the limit."""
     held: list[dict[str, Tensor]] = []
-    room = limit_bytes
+    free = limit_bytes
     for piece in pieces:
         needs = sum(values_ND.nbytes for values_ND in piece.values())
-        if held and needs > room:
+        if held and needs > free:
             yield _joined(held)
-            held, room = [], limit_bytes
+            held, free = [], limit_bytes
         held.append(piece)
-        room -= needs
+        free -= needs
     yield _joined(held)
 
 

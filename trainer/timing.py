@@ -125,14 +125,14 @@ def _images(batch_size: int, classes: int, pixels: int, device: torch.device) ->
         images_NCHW = torch.randint(0, 256, (images, 3, pixels, pixels), generator=random, dtype=torch.uint8)
         return Split(images_NCHW, torch.randint(0, classes, (images,), generator=random)).to(device)
 
-    judged = 512 if device.type == "cuda" else min(batch_size, 32)
+    evaluated = 512 if device.type == "cuda" else min(batch_size, 32)
     names = tuple(str(label) for label in range(classes))
     grey = (0.5, 0.5, 0.5)
     return Dataset(
         "made-up",
         names,
         split(4 * batch_size),
-        split(judged),
+        split(evaluated),
         grey,
         grey,
         shift=4,

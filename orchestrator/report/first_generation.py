@@ -10,7 +10,7 @@ def first_generation(source: Source, arm: str, evaluator: str, dataset: str | No
     The set is empty while nothing was measured. None means that generation 0 is not an entry of its own: the evaluator
     skips it, or evaluates no later generation of the arm.
     """
-    generations = source.judged(arm, evaluator, dataset)
+    generations = source.evaluated_generations(arm, evaluator, dataset)
     if len(generations) < 2 or generations[0] != 0:
         return None
     cells = (

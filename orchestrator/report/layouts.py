@@ -118,8 +118,8 @@ def _default(sources: list[Source]) -> Iterator[Layout]:
 
 def _covered_by_accuracy(source: Source) -> bool:
     """Whether the evaluator `accuracy` too evaluates the last generation of every arm that is trained."""
-    trained = [arm for arm in source.arms if source.judged(arm, "training")]
-    last = all(source.last_generation(arm) in source.judged(arm, "accuracy") for arm in trained)
+    trained = [arm for arm in source.arms if source.evaluated_generations(arm, "training")]
+    last = all(source.last_generation(arm) in source.evaluated_generations(arm, "accuracy") for arm in trained)
     return last and "accuracy" in source.evaluators
 
 
@@ -151,7 +151,7 @@ def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[
 
     An arm whose last evaluated generation depends on the data set has a line for each such generation.
     """
-    evaluated = {arm: source.judged(arm, evaluator) for arm in source.arms}
+    evaluated = {arm: source.evaluated_generations(arm, evaluator) for arm in source.arms}
     shared: dict[frozenset[str], list[str]] = {}
     for arm in source.arms:
         if (nodes := first_generation(source, arm, evaluator)) is not None:
@@ -162,7 +162,7 @@ def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[
             yield _line(source, "generation 0" if len(shared) == 1 else f"generation 0 of {of}", arms[0], 0)
     for arm, generations in evaluated.items():
         if generations:
-            lasts = {max(source.judged(arm, evaluator, column.dataset), default=0) for column in columns}
+            lasts = {max(source.evaluated_generations(arm, evaluator, column.dataset), default=0) for column in columns}
             for earlier in sorted(lasts - {0, generations[-1]}):
                 yield _line(source, f"{arm}, generation {earlier}", arm, earlier)
             yield _line(source, arm, arm, generations[-1])

@@ -31,7 +31,7 @@ class Drawn:
 
     def last_evaluated(self, evaluator: str, dataset: str | None = None) -> int | None:
         """The last generation that is to be evaluated, on `dataset` if one is given; None where there is none."""
-        return max(self.source.judged(self.arm, evaluator, dataset), default=None)
+        return max(self.source.evaluated_generations(self.arm, evaluator, dataset), default=None)
 
     def sample(self, generation: int, evaluator: str, dataset: str | None, metric: str) -> Sample | None:
         """The score after `generation`, or None unless every seed with a score of any generation has one here.
@@ -39,7 +39,7 @@ class Drawn:
         A mean over fewer seeds would move the line because the seeds differ, not because the networks do.
         """
         found, begun = None, set[int]()
-        for each in self.source.judged(self.arm, evaluator, dataset):
+        for each in self.source.evaluated_generations(self.arm, evaluator, dataset):
             cell = Cell(
                 arm=self.arm,
                 generation=each,

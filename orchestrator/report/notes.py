@@ -28,9 +28,9 @@ def of_samples(samples: Iterable[Sample]) -> Iterator[str]:
             if row["node"] in seen:
                 continue
             seen.add(row["node"])
-            said = [f"{sample.evaluator}: {note}" for note in row["details"].get("notes", ())]
-            yield from said
-            yield from _reduced(sample, row["details"].get("settings", {}), said)
+            noted = [f"{sample.evaluator}: {note}" for note in row["details"].get("notes", ())]
+            yield from noted
+            yield from _reduced(sample, row["details"].get("settings", {}), noted)
             if target := row["details"].get("target"):
                 digests[shortened(target)] = None
     if digests:
@@ -43,7 +43,7 @@ def shortened(target: str) -> str:
     return f"{name}#{digest[:12]}" if digest else name
 
 
-def _reduced(sample: Sample, settings: dict[str, Any], said: list[str]) -> Iterator[str]:
+def _reduced(sample: Sample, settings: dict[str, Any], noted: list[str]) -> Iterator[str]:
     _, *parts = sample.dataset.split(".")
     if "partial" in parts:
         yield f"{sample.dataset}: partial data, some images that the data set has were missing."
@@ -56,7 +56,7 @@ def _reduced(sample: Sample, settings: dict[str, Any], said: list[str]) -> Itera
         sample.evaluator == "few-shot"
         and episodes
         and episodes < PROTOCOL_EPISODES
-        and not any("reduced" in s for s in said)
+        and not any("reduced" in s for s in noted)
     ):
         yield f"few-shot: reduced run: {episodes} of the protocol's {PROTOCOL_EPISODES} episodes"
     examples = settings.get("examples")

@@ -86,7 +86,7 @@ class Source:
             return int(checkpoint.get("generation") or 0)
         return int(self.part(arm, "train")["generations"]) - 1
 
-    def judged(self, arm: str, evaluator: str, dataset: str | None = None) -> list[int]:
+    def evaluated_generations(self, arm: str, evaluator: str, dataset: str | None = None) -> list[int]:
         """The generations of `arm` that the spec has `evaluator` evaluate, on `dataset` if one is given, in order.
 
         The evaluator `training` stands for the measurements of training itself, which cover every generation.

@@ -163,13 +163,13 @@ def test_a_terminal_shows_a_bar_that_can_be_silenced(checkpoint: Path, monkeypat
 
 
 MISTAKES: list[tuple[str, list[str], str]] = [
-    ("few-shot", [], "few-shot needs data to judge on: name it with --data"),
-    ("few-shot", ["--source", "digits"], "few-shot needs data to judge on: name it with --data"),
-    ("accuracy", [], "accuracy needs data to judge on: name it with --data"),
+    ("few-shot", [], "few-shot needs data to evaluate on: name it with --data"),
+    ("few-shot", ["--source", "digits"], "few-shot needs data to evaluate on: name it with --data"),
+    ("accuracy", [], "accuracy needs data to evaluate on: name it with --data"),
     (
         "accuracy",
         ["--source", "digits", "--data", "digits-edges"],
-        "accuracy judges on the data the network was trained on: leave --data out",
+        "accuracy uses the data the network was trained on: leave --data out",
     ),
     ("accuracy", ["--data", "digits", "--set", "k"], "--set 'k' has no value: write field=value"),
     ("accuracy", ["--data", "digits", "--set", "k=1"], "--set: k: Extra inputs are not permitted"),

@@ -39,7 +39,7 @@ def layers_by_generation(arms: list[Drawn]) -> Figure | None:
     """k-NN accuracy by layer, one line per generation, in one panel per arm (SEAL, Figure 3)."""
     names, panels, gist = _layer_names(arms), list[Panel](), list[str]()
     for arm in arms:
-        evaluated = arm.source.judged(arm.arm, "prediction-depth")
+        evaluated = arm.source.evaluated_generations(arm.arm, "prediction-depth")
         step = max(1, -(-(len(evaluated) - 1) // (MOST_GENERATIONS - 1)))
         chosen = sorted({*evaluated[::step], *evaluated[-1:]})
         found = [(generation, _by_layer(arm, generation, names)) for generation in chosen]
