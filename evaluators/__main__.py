@@ -182,7 +182,7 @@ def _classes(given: int | None, state: dict[str, Tensor]) -> int:
         return given
     if weight is None or weight.ndim != 2:
         raise ValueError(
-            "the checkpoint has no fc.weight, which has the number of outputs there are: give --classes, or --rename it"
+            "the checkpoint has no fc.weight, which has the number of outputs: give --classes, or --rename it"
         )
     return len(weight)
 

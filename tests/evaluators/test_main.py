@@ -216,7 +216,7 @@ MISTAKES: list[tuple[str, list[str], str]] = [
     (
         "accuracy",
         ["--data", "digits", "--rename", "fc.=head."],
-        "has no fc.weight that tells how many outputs there are: give --classes, or --rename it",
+        "has no fc.weight, which has the number of outputs: give --classes, or --rename it",
     ),
     ("accuracy", ["--data", "digits", "--rename", "conv1=fc"], "give two tensors the name 'fc.weight': rename fewer"),
 ]
