@@ -25,30 +25,33 @@ REQUEST_BODY = {"requestBody": {"required": True, "content": {"application/json"
 
 @dataclass(frozen=True)
 class Posted:
-    """A request body: its JSON value and the SHA-256 of its bytes."""
+    """What a request body contains: the spec, not yet checked, and the capsule that it is part of, if it is one."""
 
-    document: Any
+    spec: Any
+    capsule: dict[str, Any] | None
     sha256: str
-
-    @property
-    def capsule(self) -> dict[str, Any] | None:
-        """The document if it is a capsule, otherwise None."""
-        return self.document if capsule.is_capsule(self.document) else None
-
-    def spec(self) -> Any:
-        """Returns the spec as it was posted, not yet checked. Raises InvalidSpec for a capsule that was changed."""
-        return self.document if self.capsule is None else capsule.opened(self.capsule).spec
+    """The digest of the bytes of the body."""
 
 
 async def read_posted(request: Request) -> Posted:
     """Reads the body; a capsule may be larger than a spec.
 
-    Raises ApiProblem if the body is too large (413) or not JSON (400).
+    Raises ApiProblem if the body is too large (413), not JSON (400), or a capsule that was changed (422).
     """
     raw = await body.read(request, capsule.MAX_BYTES)
     if len(raw) > body.MAX_BYTES and b'"relearn_capsule"' not in raw:
         raise body.too_large(body.MAX_BYTES)
-    return Posted(await run_in_threadpool(body.parse, raw), hashlib.sha256(raw).hexdigest())
+    return await run_in_threadpool(_opened, raw)
+
+
+def _opened(raw: bytes) -> Posted:
+    document, sha256 = body.parse(raw), hashlib.sha256(raw).hexdigest()
+    if not capsule.is_capsule(document):
+        return Posted(document, None, sha256)
+    try:
+        return Posted(capsule.opened(document).spec, document, sha256)
+    except InvalidSpec as error:
+        raise invalid_spec(error) from error
 
 
 def invalid_spec(error: InvalidSpec) -> ApiProblem:

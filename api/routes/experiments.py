@@ -45,7 +45,7 @@ async def submit(
     def accept() -> tuple[Experiment, bool]:
         identity, new = store.answered(idempotency_key, posted.sha256), False
         if identity is None:
-            spec = intake.read_spec(posted.spec(), store, catalogue.unchecked(service.home))
+            spec = intake.read_spec(posted.spec, store, catalogue.unchecked(service.home))
             identity, new = store.submit(
                 spec.name,
                 spec.model_dump(mode="json"),

@@ -35,7 +35,7 @@ async def plan(
 
     def answer() -> dict[str, Any]:
         missing: list[Problem] = []
-        spec = intake.read_spec(posted.spec(), store, catalogue.unchecked(service.home), missing)
+        spec = intake.read_spec(posted.spec, store, catalogue.unchecked(service.home), missing)
         free = shutil.disk_usage(service.storage if service.storage.exists() else service.home).free
         return forecast(spec, missing, store, cluster, free, measure=measure)
 
