@@ -3,6 +3,7 @@
 import pytest
 
 from tests.orchestrator.intake.builders import MISSING, changed, places, problems
+from trainer.methods import METHODS
 
 
 @pytest.mark.parametrize(
@@ -57,8 +58,7 @@ def test_an_unknown_name_is_reported_with_the_nearest_known_one(
 
 def test_the_message_of_an_unknown_name_lists_the_known_ones() -> None:
     (problem,) = problems(changed(("/arms/1/method/name", "forget")))
-    known = "normal, llf, seal, ke, imp, sa-gd, born-again, tolerant-teacher, self-distillation"
-    assert problem.message == f"'forget' is not known here; expected {known}"
+    assert problem.message == f"'forget' is not known here; expected {', '.join(METHODS)}"
 
 
 @pytest.mark.parametrize(
