@@ -148,7 +148,7 @@ def test_what_contradicts_its_declarations_is_refused(site: Path, tmp_path: Path
     right, mode, metric, model = answer(site, CHECKED, str(tmp_path))
     assert right == []
     assert [(each["pointer"], each["message"]) for each in mode] == [
-        ("/search/objective/mode", "of batch1/accuracy_cost the lower is better: use mode min")
+        ("/search/objective/mode", "a lower batch1/accuracy_cost is better: use mode min")
     ]
     assert metric == [
         {
