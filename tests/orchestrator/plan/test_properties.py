@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import evaluators
 from orchestrator import intake
 from orchestrator.store import Store
 from tests.orchestrator.builders import planned, small
+from trainer import methods
 
 GOLDEN = Path(__file__).with_name("golden_keys.json")
 """Specs, and the keys of all their nodes by row: `python -m tests.orchestrator.plan.test_properties` writes it anew."""
@@ -34,6 +36,14 @@ EVALUATORS: list[dict[str, Any]] = [
     {"name": "hessian-spectrum", "examples": 32},
     {"name": "prediction-depth"},
 ]
+
+
+def test_every_method_and_evaluator_has_golden_keys() -> None:
+    assert {method["name"] for method in METHODS} == set(methods.METHODS) - set(methods.PLUGINS)
+    own = set(evaluators.EVALUATORS) - set(evaluators.PLUGINS)
+    assert {evaluator["name"] for evaluator in EVALUATORS} == own
+
+
 FEW = settings(max_examples=60, deadline=None, derandomize=True)
 
 

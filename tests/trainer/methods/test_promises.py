@@ -15,6 +15,7 @@ from trainer import loop
 from trainer.core import checkpoint
 from trainer.core.determinism import fingerprint
 from trainer.core.state import TrainState
+from trainer.methods import METHODS, PLUGINS
 
 
 def everything(state: TrainState) -> dict[str, str]:
@@ -22,6 +23,10 @@ def everything(state: TrainState) -> dict[str, str]:
     teacher = {} if state.teacher is None else state.teacher.state_dict()
     parts = {"model": state.model.state_dict(), "momentum": state.momentum, "memory": state.memory, "teacher": teacher}
     return {name: checkpoint.weights_digest(tensors) for name, tensors in parts.items()}
+
+
+def test_every_method_is_tested() -> None:
+    assert {method["name"] for method in EVERY_METHOD} == set(METHODS) - set(PLUGINS)
 
 
 @every_method
