@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.core.data import DataSpec
-from trainer.core.models import MIDDLES, DigitsResNet, ModelSpec, skeleton
+from trainer.core.models import MIDDLES, DigitsResNet, ModelSpec, released_middle, skeleton
 from trainer.core.schedule import Schedule
 from trainer.methods import METHODS, MethodSpec
 
@@ -94,6 +94,8 @@ def method_with_recipe(method: dict[str, Any], recipe: object, model: object) ->
     if kind is None:
         return method
     middle = MIDDLES.get(str(model.get("name"))) if isinstance(model, dict) else None
+    if isinstance(model, dict) and recipe == "official-code":
+        middle = released_middle(model) or middle
     if middle is not None and "layer_threshold" in kind.model_fields:
         method = {"layer_threshold": middle, **method}
     return kind.as_released(method) if recipe == "official-code" else method

@@ -16,6 +16,7 @@ from evaluators import AnyEvaluator
 from orchestrator.plan.graph import Node, Plan
 from orchestrator.spec import Arm, Committed, ExperimentSpec, Weights, last_generation
 from trainer import methods
+from trainer.core.models import AnyModel
 from trainer.core.plugins import Plugin
 
 GENERATION_VERSION = 2
@@ -164,7 +165,7 @@ class _ArmPlanner:
         content = source.model_dump(mode="json", exclude_defaults=True)
         if source.sha256 is not None:
             content.pop("uri")  # a file is the same checkpoint wherever it is stored
-        shape = {"model": _named(self._model), "data": _named(self._data)}
+        shape = {"model": _network(self._model), "data": _named(self._data)}
         return Node(
             digest({"kind": "checkpoint"} | content | shape),
             "checkpoint",
@@ -181,7 +182,7 @@ class _ArmPlanner:
             "kind": "generation",
             "version": GENERATION_VERSION,
             "data": _named(self._data),
-            "model": _named(self._model),
+            "model": _network(self._model),
             "train": self._train.model_dump(mode="json", exclude_defaults=True, exclude={"recipe", "generations"}),
         }
         if self._train.schedule.scope == "run":
@@ -225,6 +226,11 @@ class _TargetEvaluation:
 def _code(plugin: Plugin | None) -> dict[str, Any]:
     """Returns the digest of a package's code, which has no version number in the key; nothing for built-in code."""
     return {} if plugin is None or plugin.code_sha256 is None else {"code": plugin.code_sha256}
+
+
+def _network(model: AnyModel) -> dict[str, Any]:
+    """Returns the name, the non-default settings and, after the first version, the version of a network."""
+    return _named(model) | ({"version": model.version} if model.version > 1 else {})
 
 
 def _named(part: Any) -> dict[str, Any]:

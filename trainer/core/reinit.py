@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from trainer.core.init import InitLaw, initialise, redraw, redraw_bias
 from trainer.core.layers import split_at
+from trainer.core.models.resnet import KeptShortcut
 from trainer.core.seeding import generator
 from trainer.core.state import TrainState
 
@@ -21,13 +22,17 @@ def reinit_late(
     bias: bool = False,
     bn: bool = False,
     statistics: bool = False,
+    shortcuts: bool | None = None,
 ) -> int:
     """Draws the conv and linear weights of the layers from `threshold` on from `law`, as SEAL's released code does.
 
     In the same layers, `bias` also draws biases, `bn` sets gamma to 1 and beta to 0, and `statistics` resets the
-    running statistics of BatchNorm. Returns the number of changed scalars, without running statistics.
+    running statistics of BatchNorm. `shortcuts` decides about the convs on shortcuts of pre-activation blocks; by
+    default all but those of released blocks are drawn. Returns the number of changed scalars, without running
+    statistics.
     """
     late = set(split_at([name for name, _ in state.model.named_parameters()], threshold)[1])
+    late -= _kept_shortcuts(state.model, shortcuts)
     changed = 0
     for name, module in state.model.named_modules():
         if f"{name}.weight" not in late and f"{name}.bias" not in late:
@@ -49,6 +54,14 @@ def reinit_late(
                 )
                 changed += module.bias.numel()
     return changed
+
+
+def _kept_shortcuts(model: nn.Module, redrawn: bool | None) -> set[str]:
+    """Returns the names of the weights on shortcuts that are not to be drawn again."""
+    kept = {name for name, module in model.named_modules() if isinstance(module, KeptShortcut)}
+    if redrawn is not None:
+        kept = set() if redrawn else {name for name, _ in model.named_modules() if name.endswith(".shortcut")}
+    return {f"{name}.0.weight" for name in kept}
 
 
 def become_student(state: TrainState) -> int:

@@ -33,6 +33,11 @@ class LLF(LayeredMethod):
     reset_statistics: bool = Field(
         False, description="also reset late BN running statistics; the released code keeps them"
     )
+    redraw_shortcuts: bool | None = Field(
+        None,
+        description="whether the convs on shortcuts of a pre-activation network are re-drawn too; not given: unless "
+        "the network has the released blocks, whose code leaves them (downsample convs are always re-drawn)",
+    )
 
     def forget(self, state: TrainState) -> Forgotten:
         law = state.init_law if self.redraw_law == "same_as_init" else "uniform_fan_in"
@@ -43,6 +48,7 @@ class LLF(LayeredMethod):
             bias=self.redraw_bias,
             bn=self.redraw_bn,
             statistics=self.reset_statistics,
+            shortcuts=self.redraw_shortcuts,
         )
         return Forgotten(redrawn)
 

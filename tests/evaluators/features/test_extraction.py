@@ -41,6 +41,7 @@ def shaken(spec: AnyModel) -> nn.Module:
         (ImageNetResNet(name="resnet50"), 53),
         (CifarResNet18(name="resnet18-cifar"), 20),
         (CifarPreActResNet18(name="preact-resnet18-cifar"), 9),
+        (CifarPreActResNet18(name="preact-resnet18-cifar", block="he-2016"), 9),
         (CifarResNet110(name="resnet110-cifar"), 111),
         (CifarResNet110(name="resnet110-cifar", shortcut="pad"), 109),
     ],

@@ -172,6 +172,7 @@ def golden_specs() -> dict[str, dict[str, Any]]:
         "a schedule over the run": small(arms=arm, train=step, evaluations=[]),
         "a fork": small(arms=fork, train={"generations": 3, "epochs": 3}, evaluations=[]),
         "an arm of its own": small(arms=[arm[0] | own], train=short, evaluations=[]),
+        "a network of version 2": small(arms=arm, model={"name": "preact-resnet18-cifar"}, train=short, evaluations=[]),
         "several workers": small(arms=arm, evaluations=[]) | workers,
         "weights from elsewhere": small(arms=[{"name": "arm", "checkpoint": weights}]),
         "a grid of seeds": small(seeds=[3, 1], train=short),

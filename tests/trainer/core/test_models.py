@@ -65,7 +65,7 @@ def test_tensors_and_scalars_at_layer3_with_200_classes(
     assert [(len(each), scalars(each)) for each in (*sides, weights, rest)] == [early, late, redrawn, left_alone]
 
 
-@pytest.mark.parametrize("model", [R18, PREACT18, models.DigitsResNet(width=4)], ids=lambda each: each.name)
+@pytest.mark.parametrize("model", [R18, models.DigitsResNet(width=4)], ids=lambda each: each.name)
 def test_llf_redraws_as_many_scalars_as_are_weights_of_the_late_side(model: models.AnyModel) -> None:
     found = parameters(model, 100)
     late = [found[name] for name in split_at(list(found), "layer3")[1] if found[name].ndim > 1]
@@ -119,16 +119,6 @@ def test_resnet50_has_its_stride_on_the_3x3_conv() -> None:
     convs = [module for module in block.children() if isinstance(module, nn.Conv2d)]
     assert [conv.kernel_size for conv in convs] == [(1, 1), (3, 3), (1, 1)]
     assert [conv.stride for conv in convs] == [(1, 1), (2, 2), (1, 1)]
-
-
-def test_the_pre_activation_net_is_the_released_codes() -> None:
-    found = parameters(PREACT18, 100)
-    assert scalars(list(found.values())) == 11_217_444
-    late = {name: found[name] for name in split_at(list(found), "layer3")[1] if found[name].ndim > 1}
-    without_shortcuts = [tensor for name, tensor in late.items() if "shortcut" not in name]
-    assert (len(without_shortcuts), scalars(without_shortcuts)) == (9, 10_373_120)
-    assert [name for name in late if "shortcut" in name] == ["layer3.0.shortcut.0.weight", "layer4.0.shortcut.0.weight"]
-    assert split_at(list(found), "layer3")[1][0] == "layer3.0.bn1.weight"
 
 
 def test_the_ordinary_cifar_resnet18_counts_by_its_closed_form() -> None:

@@ -4,7 +4,7 @@ Parameters have torchvision's ResNet names (conv1, bn1, layer1.0.conv1, ..., fc)
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,9 @@ from trainer.core.models.resnet import preact_resnet, resnet
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: ClassVar[int] = 1
+    """A part of every content key where it is not 1. It must be increased if equal settings build another network."""
 
     @property
     def init_law(self) -> InitLaw:
@@ -71,16 +74,26 @@ class CifarResNet18(_Model):
 
 
 class CifarPreActResNet18(_Model):
-    """The pre-activation ResNet-18 of SEAL's released code: no BN or ReLU before pooling, default initialisation."""
+    """The pre-activation ResNet-18 of SEAL's released code: no BN or ReLU before pooling, default initialisation.
+
+    With `block` he-2016 it has the blocks of He et al. 2016b, which the released code does not.
+    """
+
+    version: ClassVar[int] = 2
 
     name: Literal["preact-resnet18-cifar"]
+    block: Literal["released", "he-2016"] = Field(
+        "released",
+        description="what a block without a conv on its shortcut adds: relu(bn1(x)) as SEAL's released code, "
+        "or x as He et al. 2016b; LLF leaves the convs on shortcuts of `released` alone, as that code does",
+    )
 
     @property
     def init_law(self) -> InitLaw:
         return "uniform_fan_in"
 
     def build(self, classes: int) -> nn.Module:
-        return preact_resnet(64, (2, 2, 2, 2), classes)
+        return preact_resnet(64, (2, 2, 2, 2), classes, released=self.block == "released")
 
 
 class CifarResNet110(_Model):
@@ -109,6 +122,16 @@ ModelSpec = Annotated[AnyModel, Field(discriminator="name")]
 
 MIDDLES = {"resnet110-cifar": "layer2.9"}
 """The default layer threshold of networks without a fourth stage. All others have layer3 (protocols section 3)."""
+
+
+def released_middle(model: dict[str, Any]) -> str | None:
+    """Returns the layer threshold of the released code for the raw `model`, where it differs from the default.
+
+    That code asks for BatchNorm before it asks for the threshold, so the first BatchNorm of the pre-activation
+    network's third stage is early (protocols section 5).
+    """
+    released = model.get("name") == "preact-resnet18-cifar" and model.get("block", "released") == "released"
+    return "layer3.0.conv1" if released else None
 
 
 def middle(spec: AnyModel) -> str:

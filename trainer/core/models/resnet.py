@@ -15,12 +15,14 @@ def resnet(width: int, blocks: tuple[int, ...], classes: int, pad_shortcut: bool
     return _SmallImageResNet(partial(_BasicBlock, pad_shortcut=pad_shortcut), width, blocks, classes)
 
 
-def preact_resnet(width: int, blocks: tuple[int, ...], classes: int) -> nn.Module:
+def preact_resnet(width: int, blocks: tuple[int, ...], classes: int, *, released: bool) -> nn.Module:
     """Returns a pre-activation ResNet.
 
-    BN and ReLU precede each conv and follow the stem, but do not precede the pooling.
+    BN and ReLU precede each conv and follow the stem, but do not precede the pooling. Where no conv is on the shortcut,
+    a block adds its activated input relu(bn1(x)) if `released`, as SEAL's released code does, and x itself otherwise,
+    as He et al. 2016b do. The two kinds have the same parameters.
     """
-    return _SmallImageResNet(_PreActBlock, width, blocks, classes)
+    return _SmallImageResNet(_ReleasedPreActBlock if released else _PreActBlock, width, blocks, classes)
 
 
 class _SmallImageResNet(nn.Module):
@@ -111,4 +113,21 @@ class _PreActBlock(nn.Module):
         shortcut = x_NCHW if self.shortcut is None else self.shortcut(out)
         out = self.conv2(self.relu(self.bn2(self.conv1(out))))
         out_NCHW: Tensor = out + shortcut
+        return out_NCHW
+
+
+class KeptShortcut(nn.Sequential):
+    """The conv on the shortcut of a released block, which SEAL's released code leaves alone where LLF re-draws."""
+
+
+class _ReleasedPreActBlock(_PreActBlock):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(inputs, outputs, stride)
+        if isinstance(self.shortcut, nn.Sequential):
+            self.shortcut = KeptShortcut(*self.shortcut)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        activated = self.relu(self.bn1(x_NCHW))
+        shortcut = activated if self.shortcut is None else self.shortcut(activated)
+        out_NCHW: Tensor = self.conv2(self.relu(self.bn2(self.conv1(activated)))) + shortcut
         return out_NCHW
