@@ -166,6 +166,13 @@ class Evaluator(BaseModel, ABC):
         field = "targets" if isinstance(self, TransferEvaluator) else "name"
         return [(field, f"{target.label!r} has no test split of its own, which {self.name} needs")]
 
+    def unfit(self, model: AnyModel, target: AnyData) -> list[tuple[str, str]]:
+        """Returns (field, message) pairs for what prevents this evaluator from using `target` on `model`.
+
+        Pixels are not read. What the network or the target alone contradicts is in `model_problems` and `problems`.
+        """
+        return []
+
     @abstractmethod
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Evaluates `model`, which is in eval mode and was trained on `source`, on `target`.

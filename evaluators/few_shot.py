@@ -19,6 +19,8 @@ from evaluators.episodes.ledger import Ledger, draw, imported, labels_of
 from evaluators.features.extraction import Precision
 from evaluators.metrics import Metric
 from trainer.core.data import AnyData, Dataset
+from trainer.core.last_batch import cannot, fitting_size, single_pixel_norm, too_small
+from trainer.core.models import AnyModel
 from trainer.core.seeding import generator
 
 Shots = Annotated[int, Field(ge=1, le=10_000)]
@@ -106,6 +108,22 @@ class FewShot(TransferEvaluator):
             except ValueError as error:
                 found.append((f"ledgers/{index}", str(error)))
         return [*found, *self._unfillable(target.name, len(target.class_names()), target.smallest_class())]
+
+    def unfit(self, model: AnyModel, target: AnyData) -> list[tuple[str, str]]:
+        """Returns a (field, message) pair if BatchNorm cannot normalise a minibatch of one support image."""
+        if self.mode == "linear" or self.bn_mode == "eval":
+            return []
+        if (norm := single_pixel_norm(model, target.pixels())) is None:
+            return []
+        counts = [self.ways * shots for shots in self.shots]
+        found = [images for images in counts if too_small(images, self.batch_size, 2) is not None]
+        if not found:
+            return []
+        works = fitting_size(counts, self.batch_size, 2)
+        last = "minibatches of 1" if self.batch_size == 1 else "a last minibatch of 1"
+        message = f"batch_size {self.batch_size} leaves {last} of {found[0]} support images"
+        message += f", {cannot(model, target.pixels(), norm)}: use batch_size {works}, or bn_mode eval"
+        return [("batch_size", message)]
 
     def run(self, model: nn.Module, source: Dataset, target: Dataset, context: Context = CONTEXT) -> EvalResult:
         """Adapts to the episodes of every number of shots K and tests on their queries.

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator.intake import names
 from orchestrator.intake.salvage import read_part, strictly
 from orchestrator.intake.source_map import SourceMap
 from orchestrator.problems import Problem, nearest
@@ -97,7 +98,7 @@ def _trial(raw: dict[str, Any], arm: dict[str, Any], search: Search, number: int
     """Returns the arm of one trial."""
     drawn = {field: draw(distribution, search.seed, number, field) for field, distribution in search.space.items()}
     width = max(2, len(str(search.trials - 1)))
-    trial = arm | {"name": f"{search.arm}-t{number:0{width}}", "method": arm["method"] | drawn}
+    trial = arm | {"name": names.of_trial(search.arm, number, width), "method": arm["method"] | drawn}
     data = arm.get("data") or raw.get("data")
     if search.objective.on == "heldout" and isinstance(data, dict) and not data.get("holdout"):
         trial["data"] = data | {"holdout": search.holdout}

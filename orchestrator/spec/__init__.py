@@ -4,6 +4,7 @@ from orchestrator.spec.base import SpecModel
 from orchestrator.spec.experiment import (
     MAX_ARMS,
     MAX_EVALUATIONS,
+    MAX_NAME,
     Arm,
     Checkpoint,
     Committed,
@@ -20,6 +21,7 @@ from orchestrator.spec.tables import Axis, Cell, Published, ReportTable
 __all__ = [
     "MAX_ARMS",
     "MAX_EVALUATIONS",
+    "MAX_NAME",
     "Arm",
     "Axis",
     "Cell",

@@ -21,7 +21,13 @@ MAX_ARMS = 1000
 MAX_EVALUATIONS = 256
 """The greatest number of entries in `evaluations`."""
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="lower-case letters, digits, . _ -")]
+MAX_NAME = 64
+"""The greatest number of characters of a name."""
+
+Name = Annotated[
+    str,
+    Field(pattern=rf"^[a-z0-9][a-z0-9._-]{{0,{MAX_NAME - 1}}}$", description="lower-case letters, digits, . _ -"),
+]
 Seed = Annotated[int, Field(ge=0, le=2**31)]
 Moment = Annotated[
     Annotated[Literal["first", "last", "every"], Tag("word")] | Annotated[int, Field(ge=0, le=1000), Tag("index")],

@@ -7,6 +7,7 @@ from orchestrator.intake.partial import Part, PartialArm, PartialSpec
 from orchestrator.intake.rules.common import contradiction, not_prepared, repeated
 from orchestrator.problems import Problem
 from trainer.core import models
+from trainer.core.last_batch import batch_problem
 from trainer.spec import TrainSettings
 
 
@@ -19,6 +20,7 @@ def arm_problems(spec: PartialSpec) -> Iterator[Problem]:
             yield from _own_problems(f"/arms/{index}", arm)
             yield from _kind_problems(f"/arms/{index}", arm)
             yield from _method_problems(f"/arms/{index}/method", arm, spec)
+    yield from dict.fromkeys(_batch_problems(spec))
     yield from repeated("/arms/{}/name", [arm.name if arm is not None else None for arm in spec.arms])
 
 
@@ -53,6 +55,22 @@ def _method_problems(pointer: str, arm: PartialArm, spec: PartialSpec) -> Iterat
     for field, message in method.value.problems(spec.train_of(arm).field("epochs"), _parameter_names(model)):
         if field not in method.wrong:
             yield contradiction(f"{pointer}/{field}", message)
+
+
+def _batch_problems(spec: PartialSpec) -> Iterator[Problem]:
+    """Yields, for every arm that is trained, a problem of batches that its network cannot normalise."""
+    workers = spec.resources.field("workers") or 1
+    for index, arm in enumerate(spec.arms):
+        if arm is None or arm.method is None:
+            continue
+        model, data, train = spec.model_of(arm).whole, spec.data_of(arm).whole, spec.train_of(arm)
+        batch_size, norm = train.field("batch_size"), train.field("batch_norm")
+        if model is None or data is None or batch_size is None or norm is None:
+            continue
+        message = batch_problem(model, data, batch_size, workers, per_worker=norm == "per-worker")
+        if message is not None:
+            pointer = "/train" if arm.train is None else f"/arms/{index}/train"
+            yield contradiction(f"{pointer}/batch_size", message)
 
 
 @cache

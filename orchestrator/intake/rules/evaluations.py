@@ -1,6 +1,6 @@
 """Rules for evaluations: their arms and generations must exist, and the evaluator must fit the data and network."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from evaluators import Evaluator, TransferEvaluator
 from orchestrator.intake.partial import Part, PartialEvaluation, PartialSpec
@@ -8,6 +8,7 @@ from orchestrator.intake.rules.common import NOT_PREPARED, contradiction, repeat
 from orchestrator.intake.rules.generations import lacking
 from orchestrator.problems import Problem, nearest
 from trainer.core import data
+from trainer.core.models import AnyModel
 
 
 def evaluation_problems(spec: PartialSpec, generations: dict[str, range]) -> Iterator[Problem]:
@@ -60,17 +61,43 @@ def _evaluator_problems(pointer: str, evaluation: PartialEvaluation, spec: Parti
     trusted = not evaluation.evaluator.wrong & set(
         type(evaluator).model_fields
     )  # otherwise its defaults would be checked
+    sources = [spec.data] if everything else [spec.data_of(arm) for arm in arms]
     if isinstance(evaluator, TransferEvaluator):
         yield from _target_problems(pointer, evaluator, trusted)
     elif trusted:
-        sources = [spec.data] if everything else [spec.data_of(arm) for arm in arms]
         found = (_unfit(pointer, evaluator, _usable(source)) for source in dict.fromkeys(sources))
         yield from dict.fromkeys(problem for problems in found for problem in problems)
     networks = [spec.model] if everything else [spec.model_of(arm) for arm in arms]
+    if trusted:
+        pairs = dict.fromkeys(zip(networks, sources, strict=True))
+        yield from dict.fromkeys(_pair_problems(pointer, evaluator, pairs))
     for model in dict.fromkeys(network.value for network in networks if network.value is not None):
         for field, message, suggestion in evaluator.model_problems(model):
             if field.split("/")[0] not in evaluation.evaluator.wrong:
                 yield Problem(f"{pointer}/{field}", "UNKNOWN_VALUE", message, suggestion)
+
+
+def _pair_problems(
+    pointer: str, evaluator: Evaluator, pairs: Iterable[tuple[Part[AnyModel], Part[data.AnyData]]]
+) -> Iterator[Problem]:
+    """Yields the settings that do not fit a network together with its target, for each network and its source."""
+    for network, source in pairs:
+        if isinstance(evaluator, TransferEvaluator):
+            targets = [_named(text) for text in evaluator.targets]
+        else:
+            targets = [_usable(source)]
+        for target in targets:
+            if network.whole is not None and target is not None:
+                for field, message in evaluator.unfit(network.whole, target):
+                    yield contradiction(f"{pointer}/{field}", message)
+
+
+def _named(text: str) -> data.AnyData | None:
+    """Returns the target that `text` names if it is known and prepared on this machine, or None."""
+    try:
+        return _usable(Part(data.named(text)))
+    except ValueError:
+        return None
 
 
 def _target_problems(pointer: str, evaluator: TransferEvaluator, trusted: bool) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from trainer.core.seeding import generator
 CONTENT_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 _SPLIT_SEED = 1234
 _MEAN, _STD = (0.3,) * 3, (0.37,) * 3
+_PIXELS = 16
 _NAMES = tuple(str(digit) for digit in range(10))
 
 
@@ -58,6 +59,10 @@ class _Digits(BaseModel, ABC):
 
     def class_names(self) -> tuple[str, ...]:
         return _NAMES
+
+    def pixels(self) -> int:
+        """Returns the side of the images in pixels."""
+        return _PIXELS
 
     def smallest_class(self) -> int:
         """Returns the number of images, train and test together, of the smallest class, which bounds an episode."""
@@ -226,7 +231,7 @@ def _raw() -> tuple[np.ndarray, np.ndarray]:
 def _images() -> Tensor:
     """Returns all digits as uint8 `[1797, 3, 16, 16]` with values 0..255."""
     small = torch.from_numpy(_raw()[0]).float()[:, None] * (255 / 16)
-    large = functional.interpolate(small, size=(16, 16), mode="bilinear", align_corners=False)
+    large = functional.interpolate(small, size=(_PIXELS, _PIXELS), mode="bilinear", align_corners=False)
     pixels: Tensor = large.round().clamp(0, 255).to(torch.uint8)
     return pixels.expand(-1, 3, -1, -1).contiguous()
 

@@ -120,6 +120,10 @@ class _Prepared(BaseModel):
     def class_names(self) -> tuple[str, ...]:
         return self.opened().manifest.classes
 
+    def pixels(self) -> int:
+        """Returns the side of the images in pixels."""
+        return int(self.opened().manifest.recipe.size)
+
     def train_sizes(self) -> list[int]:
         """Returns the number of training images of each class."""
         return [size - held_size(size, self.holdout) for size in self._pool_sizes()]
