@@ -1,8 +1,11 @@
 """Mistakes in a spec."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+
+from trainer.core.mistakes import nearest
+
+__all__ = ["InvalidSpec", "Problem", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,3 @@ class InvalidSpec(ValueError):  # noqa: N818  the outcome's name
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(f"{problem.pointer}: {problem.message}" for problem in problems))
         self.problems = list(problems)
-
-
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """Returns the known name that is most similar to `name`, or None if none is similar."""
-    return next(iter(difflib.get_close_matches(name, known, n=1)), None)

@@ -6,7 +6,6 @@ over given batches (docs/replay.md). `python -m trainer slim` extracts the slim 
 Evolution.
 """
 
-import argparse
 import json
 import logging
 import sys
@@ -20,7 +19,9 @@ import torch
 from trainer import loop, replay, spec
 from trainer.batches import DataBatches, SplitName
 from trainer.core import checkpoint, masks
+from trainer.core.command_line import Parser, count, device, folder_to_fill, guarded, read_json, seconds
 from trainer.core.determinism import pin_threads
+from trainer.core.last_batch import batch_problem
 from trainer.run import run
 
 
@@ -29,22 +30,32 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(format="%(message)s")
     commands: dict[str, Callable[[list[str]], None]] = {"replay": _replay, "slim": _slim}
+    chosen = commands.get(given[0]) if given else None
+
+    def work() -> int:
+        try:
+            _train(given) if chosen is None else chosen(given[1:])
+        except loop.Diverged as error:
+            print(error, file=sys.stderr)
+            return 1
+        return 0
+
+    return guarded(work)
+
+
+def _spec(path: Path, flag: str) -> spec.TrainSpec:
+    """Returns the spec in the file that `flag` names. Raises ValueError with the path."""
+    raw = read_json(path, flag)
     try:
-        if given and given[0] in commands:
-            commands[given[0]](given[1:])
-        else:
-            _train(given)
-    except loop.Diverged as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+        return spec.read(raw)
+    except spec.IsExperiment as error:
+        raise ValueError(f"{flag} {path} is an experiment ({error}): use `relearn run {path}`") from error
+    except ValueError as error:
+        raise ValueError(f"{flag} {path}: {error}") from error
 
 
 def _train(given: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m trainer", description=(__doc__ or "").split("\n\n")[0])
+    parser = Parser(prog="python -m trainer", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("specs", nargs="+", type=Path, metavar="SPEC.json")
     parser.add_argument("--out", type=Path, help="folder for checkpoints, one subfolder per spec and generation")
     parser.add_argument(
@@ -52,60 +63,72 @@ def _train(given: list[str]) -> None:
     )
     parser.add_argument(
         "--checkpoint-every",
-        type=float,
+        type=seconds,
         default=30.0,
         metavar="S",
         help="seconds between checkpoints inside a generation",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
-        "--threads", type=int, default=1, help="intra-op threads; part of what makes runs bit-identical"
+        "--threads", type=count, default=1, help="intra-op threads; part of what makes runs bit-identical"
     )
     options = parser.parse_args(given)
     pin_threads(options.threads)
     if options.out and len({path.stem for path in options.specs}) < len(options.specs):
         raise ValueError("two specs have the same file name, which is the name of their folder: rename one")
-    for path, one in [(path, spec.parse(path.read_bytes())) for path in options.specs]:
-        out = options.out / path.stem if options.out else None
-        for row in run(one, torch.device(options.device), out, options.fork, options.checkpoint_every):
+    where, specs = device(options.device), [(path, _spec(path, "SPEC.json")) for path in options.specs]
+    for path, one in specs:
+        if problem := batch_problem(one.model, one.data, one.train.batch_size):
+            raise ValueError(f"SPEC.json {path}: train/batch_size: {problem}")
+    if options.fork and not options.fork.is_dir():
+        raise ValueError(f"--fork {options.fork}: there is no such folder of a checkpoint")
+    for path, one in specs:
+        out = folder_to_fill(options.out / path.stem, "--out") if options.out else None
+        for row in run(one, where, out, options.fork, options.checkpoint_every):
             _print(asdict(row))
 
 
 def _replay(given: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer replay", description="One JSON line per step over given batches."
-    )
+    parser = Parser(prog="python -m trainer replay", description="One JSON line per step over given batches.")
     parser.add_argument("--spec", type=Path, required=True, metavar="SPEC.json")
     parser.add_argument(
         "--init", type=Path, required=True, metavar="WEIGHTS.pt", help="state dict that generation 0 starts from"
     )
+    parser.add_argument("--key", help="the key of the state dict in --init, if that holds several")
     parser.add_argument("--batches", type=Path, required=True, metavar="BATCHES.pt", help="list of (images, labels)")
-    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    parser.add_argument("--dtype", choices=list(replay.DTYPES), help="default: that of the spec's train.precision")
     parser.add_argument("--out", type=Path, help="folder for state dicts at the start and the end of every generation")
     options = parser.parse_args(given)
     pin_threads(1)
-    one = spec.parse(options.spec.read_bytes())
-    precision = "fp64" if options.dtype == "float64" else "fp32"
-    one = one.model_copy(update={"train": one.train.model_copy(update={"precision": precision})})
-    for row in replay.replay(one, replay.read(options.init), replay.read_batches(options.batches), options.out):
-        _print(row)
+    one = replay.with_dtype(_spec(options.spec, "--spec"), options.dtype)
+    weights, done = replay.read_weights(options.init, one, options.key)
+    if done:
+        print(done, file=sys.stderr)
+    out = folder_to_fill(options.out, "--out") if options.out else None
+    replay.replay(one, weights, replay.read_batches(options.batches), _print, out)
 
 
 def _slim(given: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer slim", description="The slim network of a KE checkpoint (KELS)."
-    )
+    parser = Parser(prog="python -m trainer slim", description="The slim network of a KE checkpoint (KELS).")
     parser.add_argument("--spec", type=Path, required=True, metavar="SPEC.json")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="WEIGHTS.pt", help="where its state dict goes")
     options = parser.parse_args(given)
-    one = spec.parse(options.spec.read_bytes())
+    one = _spec(options.spec, "--spec")
+    if not options.checkpoint.is_dir():
+        raise ValueError(f"--checkpoint {options.checkpoint}: there is no such folder of a checkpoint")
+    if not options.out.absolute().parent.is_dir() or options.out.is_dir():
+        raise ValueError(f"--out {options.out}: name a file in a folder that exists")
     if (share := one.method.slim_share()) is None:
         known = "of relearn's own methods only ke with split kels has a slim network"
         raise ValueError(f"{known}; the spec's method is {one.method.model_dump()}")
     dataset = one.data.load()
     state = loop.start(one, len(dataset.classes), torch.device("cpu"))
-    checkpoint.load_weights(options.checkpoint, state.model)
+    try:
+        checkpoint.load_weights(options.checkpoint, state.model)
+    except RuntimeError as error:
+        holds = f"--checkpoint {options.checkpoint} holds another network than the spec's {one.model.name}"
+        raise ValueError(f"{holds} for {one.data.name}") from error
     thin = masks.slim(state.model, share)
     torch.save(thin.state_dict(), options.out)
     batches = DataBatches(dataset, one.train.batch_size)

@@ -3,12 +3,13 @@
 It contains everything that can change a weight.
 """
 
-import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from trainer.core import json_text
 from trainer.core.data import DataSpec
+from trainer.core.mistakes import validated
 from trainer.core.models import MIDDLES, DigitsResNet, ModelSpec, released_middle, skeleton
 from trainer.core.schedule import Schedule
 from trainer.methods import METHODS, MethodSpec
@@ -101,16 +102,31 @@ def method_with_recipe(method: dict[str, Any], recipe: object, model: object) ->
     return kind.as_released(method) if recipe == "official-code" else method
 
 
+class IsExperiment(ValueError):  # noqa: N818  names what the document is
+    """The document is the spec of an experiment, or a capsule, and not of one training run. The text is the reason."""
+
+
 def parse(text: str | bytes) -> TrainSpec:
-    """Parses a TrainSpec from JSON. Raises ValueError: pydantic's, or one that lists the contradictions."""
-    raw = json.loads(text)
-    if isinstance(raw, dict) and isinstance(train := raw.get("train", {}), dict):
-        raw["train"] = with_recipe(train)
-        if isinstance(method := raw.get("method"), dict):
-            raw["method"] = method_with_recipe(method, train.get("recipe"), raw.get("model"))
-    spec = TrainSpec.model_validate_json(json.dumps(raw))
-    if found := spec.problems():
-        raise ValueError("; ".join(f"{path}: {message}" for path, message in found))
+    """Parses a TrainSpec from JSON. Raises ValueError with every mistake."""
+    return read(json_text.parsed(text.encode() if isinstance(text, str) else text))
+
+
+def read(raw: object) -> TrainSpec:
+    """Returns the TrainSpec of a JSON value, with the values of its recipe filled in.
+
+    Raises ValueError with every mistake, and IsExperiment.
+    """
+    if isinstance(raw, dict):
+        if found := [name for name in _EXPERIMENT if name in raw]:
+            raise IsExperiment(f"it has {found[0]}")
+        raw = dict(raw)
+        if isinstance(train := raw.get("train", {}), dict):
+            raw["train"] = with_recipe(train)
+            if isinstance(method := raw.get("method"), dict):
+                raw["method"] = method_with_recipe(method, train.get("recipe"), raw.get("model"))
+    spec = validated(_SPEC, raw)
+    if found := [f"{path}: {message}" for path, message in spec.problems()]:
+        raise ValueError("; ".join(found))
     return spec
 
 
@@ -122,3 +138,8 @@ def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict) and isinstance(full[key], dict):
             full[key] = _filled(full[key], value)
     return full
+
+
+_SPEC = TypeAdapter(TrainSpec)
+_EXPERIMENT = ("arms", "preset", "evaluations", "search", "relearn_capsule")
+"""The fields that only experiments and capsules have."""

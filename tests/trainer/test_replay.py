@@ -230,7 +230,7 @@ def test_wrong_weights_are_refused(
             del weights["layer1.0.conv1.weight"]
             torch.save(weights, tmp_path / "init.pt")
         case "other names":
-            torch.save({f"module.{name}": tensor for name, tensor in weights.items()}, tmp_path / "init.pt")
+            torch.save({name.replace("fc", "head"): tensor for name, tensor in weights.items()}, tmp_path / "init.pt")
         case "not a file":
             (tmp_path / "init.pt").unlink()
         case "weights that are code":
@@ -244,7 +244,7 @@ def test_wrong_weights_are_refused(
     [
         ([], "holds no batches"),
         (
-            [(torch.zeros(2, 16, 16), torch.zeros(2))],
+            [(torch.zeros(2, 16, 16), torch.zeros(2).long())],
             "batch 0 must hold images [B, C, H, W] and labels [B], got (2, 16, 16)",
         ),
         ([(torch.zeros(2, 3, 16, 16), torch.zeros(3))], "got (2, 3, 16, 16) and (3,)"),
