@@ -7,6 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from trainer.core.mistakes import wording
+
 
 class ApiProblem(Exception):  # noqa: N818  RFC 9457's word
     """An answer that is not a success: programs read the stable `code`, people read `detail`."""
@@ -51,7 +53,7 @@ async def answer_http(request: Request, error: Exception) -> JSONResponse:
 async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
     """Returns the problem document of an invalid query, path or header parameter."""
     assert isinstance(error, RequestValidationError)
-    errors = [{"parameter": str(each["loc"][-1]), "message": str(each["msg"])} for each in error.errors()]
+    errors = [{"parameter": str(each["loc"][-1]), "message": wording(each)} for each in error.errors()]
     problem = ApiProblem(
         422,
         "INVALID_PARAMETER",

@@ -11,8 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import Tensor
 
 import evaluators
@@ -21,33 +20,33 @@ from evaluators.evaluate import evaluate
 from evaluators.features.bank import Bank
 from evaluators.progress import Bar, silent
 from evaluators.weights import NESTS, fitting, read_state, renamed
-from trainer.core import checkpoint, data
+from trainer.core import checkpoint, data, json_text
+from trainer.core.command_line import Parser, device, folder_to_fill, guarded, sentence
 from trainer.core.data import AnyData, DataSpec
+from trainer.core.mistakes import nearest, validated
 from trainer.core.models import AnyModel, ModelSpec, skeleton
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns 0, or 2 with a message on stderr where the user must change something."""
     options = _parser().parse_args(arguments)
-    try:
+
+    def work() -> int:
         with closing(Bar(sys.stderr)) as bar:
             record = _evaluate(options, bar)
         text = json.dumps(record, allow_nan=False)
         if options.out is None:
-            print(text)
+            print(text, flush=True)
         else:
             options.out.write_text(text + "\n")
-    except (ValueError, OSError, ImportError) as error:
-        print(f"evaluators: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return guarded(work, "evaluators: ")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m evaluators", description="Evaluate one checkpoint with one evaluator."
-    )
-    parser.add_argument("evaluator", choices=evaluators.names())
+def _parser() -> Parser:
+    parser = Parser(prog="python -m evaluators", description="Evaluate one checkpoint with one evaluator.")
+    parser.add_argument("evaluator", type=_evaluator, help=f"one of {', '.join(evaluators.names())}")
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -81,13 +80,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _evaluator(text: str) -> str:
+    """Returns the name of an evaluator, for argparse."""
+    if text not in evaluators.names():
+        known, meant = ", ".join(evaluators.names()), nearest(text, evaluators.names())
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one of {known}" + (f" (did you mean {meant}?)" if meant else "")
+        )
+    return text
+
+
 def _evaluate(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
     kind: type[Evaluator] = evaluators.EVALUATORS[options.evaluator]
     transfers = issubclass(kind, TransferEvaluator)
     if options.out is not None and not options.out.absolute().parent.is_dir():
         raise ValueError(f"--out {options.out}: there is no folder {options.out.parent}, make it first")
+    if options.out is not None and options.out.is_dir():
+        raise ValueError(f"--out {options.out} is a folder: name a file")
+    if options.features is not None:
+        folder_to_fill(options.features, "--features")
     if options.data is None and (transfers or options.source is None):
         raise ValueError(f"{options.evaluator} needs data to evaluate on: name it with --data")
+    where = device(options.device)
     model_spec: AnyModel = _named(ModelSpec, options.model, "--model")
     target = _data(options.data, "--data") if options.data else _data(options.source, "--source")
     source = _data(options.source, "--source") if options.source else target
@@ -97,13 +111,17 @@ def _evaluate(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
     settings = _settings(options.set) | ({"targets": [target.text()]} if transfers else {})
     chosen: Evaluator = _valid(kind, {"name": options.evaluator} | settings, "--set")
     evaluator = chosen.for_model(model_spec)
-    if problems := [f"{field}: {message}" for field, message in evaluator.problems(target)]:
-        raise ValueError("; ".join(problems))
+    wrong = [*evaluator.problems(target), *evaluator.unfit(model_spec, target)]
+    found = [f"{field}: {message}" for field, message in wrong]
+    for field, message, meant in evaluator.model_problems(model_spec):
+        found.append(f"{field}: {message}" + (f" (did you mean {meant}?)" if meant else ""))
+    if found:
+        raise ValueError("; ".join(found))
 
     try:
         state = read_state(options.checkpoint)
-    except ValueError as error:
-        raise ValueError(f"--checkpoint {error}") from error
+    except (ValueError, OSError) as error:
+        raise ValueError(f"--checkpoint {sentence(error)}") from error
     state = renamed(state, options.strip_prefix, options.rename)
     classes = _classes(options.classes, state)
     if (options.source or not transfers) and (has := len(source.class_names())) != classes:
@@ -117,7 +135,7 @@ def _evaluate(options: argparse.Namespace, bar: Bar) -> dict[str, Any]:
         raise ValueError(f"--checkpoint {options.checkpoint}: {error}") from error
     model.to_empty(device="cpu").load_state_dict(state)
     context = Context(Bank(options.features), silent if options.quiet else bar)
-    record = evaluate(evaluator, model.to(_device(options.device)).eval(), source, target, context)
+    record = evaluate(evaluator, model.to(where).eval(), source, target, context)
     if transfers and options.source is None:
         record["details"]["source"] = None  # it was not given what the network was trained on
     subject = {"model": model_spec.model_dump(mode="json"), "classes": classes}
@@ -131,8 +149,8 @@ def _settings(texts: list[str]) -> dict[str, Any]:
         if not separator:
             raise ValueError(f"--set {text!r} has no value: write field=value")
         try:
-            settings[field] = json.loads(value)
-        except json.JSONDecodeError:
+            settings[field] = json_text.parsed(value.encode())
+        except ValueError:
             settings[field] = value  # an unquoted word
     return settings
 
@@ -146,7 +164,7 @@ def _data(text: str, option: str) -> AnyData:
         try:
             spec = data.named(text)
         except ValueError as error:
-            raise ValueError(f"{option} {text}: not a data set; known are {', '.join(data.names())}") from error
+            raise ValueError(f"{option} {error}") from error
     if missing := spec.problem():
         raise ValueError(f"{option} {text}: {missing}")
     return spec.resolved()
@@ -155,25 +173,17 @@ def _data(text: str, option: str) -> AnyData:
 def _named(spec: Any, text: str, option: str) -> Any:
     """Returns a member of the union `spec` from its name or from its JSON object."""
     try:
-        fields = json.loads(text) if text.startswith("{") else {"name": text}
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{option} {text} is not JSON: {error}") from error
+        fields = json_text.parsed(text.encode()) if text.startswith("{") else {"name": text}
+    except ValueError as error:
+        raise ValueError(f"{option} {text} {error}") from error
     return _valid(spec, fields, option)
 
 
 def _valid(spec: Any, fields: dict[str, Any], option: str) -> Any:
     try:
-        return TypeAdapter(spec).validate_json(json.dumps(fields))
-    except ValidationError as error:
-        wrong = ("/".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors())
-        raise ValueError(f"{option}: {'; '.join(wrong)}") from error
-
-
-def _device(text: str) -> torch.device:
-    try:
-        return torch.empty(0, device=text).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {text} is not a device of this machine: {error}") from error
+        return validated(TypeAdapter(spec), fields)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from error
 
 
 def _classes(given: int | None, state: dict[str, Tensor]) -> int:

@@ -18,6 +18,7 @@ from orchestrator.intake.source_map import SourceMap
 from orchestrator.problems import Problem, nearest
 from orchestrator.spec.search import Distribution, Search
 from trainer import methods
+from trainer.core.mistakes import wording
 from trainer.core.seeding import generator
 
 _DIGITS = 6
@@ -145,7 +146,7 @@ def _space_problems(search: Search, method: dict[str, Any]) -> list[Problem]:
             try:
                 strictly(adapter, method | {field: value})
             except ValidationError as error:
-                found = [each["msg"].removeprefix("Input ") for each in error.errors() if each["loc"][:1] == (field,)]
+                found = [wording(each) for each in error.errors() if each["loc"][:1] == (field,)]
                 problems += [Problem(pointer, "OUT_OF_RANGE", f"{each}, got {json.dumps(value)}") for each in found[:1]]
     return problems
 

@@ -13,6 +13,7 @@ from orchestrator.problems import InvalidSpec, Problem
 from orchestrator.store import Store
 from orchestrator.store.records import Experiment, NodeUse
 from orchestrator.versions import installed_version
+from trainer.core.mistakes import wording
 
 FORMAT = 1
 MAX_BYTES = 8 * 1024 * 1024
@@ -120,7 +121,9 @@ def opened(raw: Mapping[str, Any]) -> Capsule:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         pointer = "".join(f"/{step}" for step in first["loc"])
-        raise InvalidSpec([Problem(pointer, "WRONG_TYPE", f"{first['msg']}: no capsule of format {FORMAT}")]) from error
+        raise InvalidSpec(
+            [Problem(pointer, "WRONG_TYPE", f"{wording(first)}: no capsule of format {FORMAT}")]
+        ) from error
 
 
 def versions() -> dict[str, str]:

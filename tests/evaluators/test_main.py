@@ -172,13 +172,13 @@ MISTAKES: list[tuple[str, list[str], str]] = [
         "accuracy uses the data the network was trained on: leave --data out",
     ),
     ("accuracy", ["--data", "digits", "--set", "k"], "--set 'k' has no value: write field=value"),
-    ("accuracy", ["--data", "digits", "--set", "k=1"], "--set: k: Extra inputs are not permitted"),
+    ("accuracy", ["--data", "digits", "--set", "k=1"], "--set: k: 'k' is not a field here"),
     ("accuracy", ["--data", "mnist"], "--data mnist: not a data set; known are digits"),
     ("accuracy", ["--source", "{"], "--source { is not JSON"),
     (
         "accuracy",
         ["--source", '{"name": "digits", "half": 1}'],
-        "--source: digits/half: Extra inputs are not permitted",
+        "--source: half: 'half' is not a field here",
     ),
     ("accuracy", ["--data", "digits-0-4"], "the network has 10 outputs but 'digits-0-4' has 5 classes"),
     (
@@ -187,7 +187,7 @@ MISTAKES: list[tuple[str, list[str], str]] = [
         "the network has 10 outputs but 'digits-0-4' has 5 classes",
     ),
     ("few-shot", ["--data", "digits-0-4", "--set", "ways=6"], "ways: 6 ways need 6 classes"),
-    ("few-shot", ["--data", "digits-edges", "--set", "shots=[0]"], "shots/0: Input should be greater than or"),
+    ("few-shot", ["--data", "digits-edges", "--set", "shots=[0]"], "shots/0: should be greater than or"),
     ("accuracy", ["--data", "digits", "--device", "abacus"], "--device abacus is not a device of this machine"),
     ("accuracy", ["--data", "digits", "--rename", "fc"], "--rename 'fc' is not of the form OLD=NEW"),
     (
@@ -195,7 +195,11 @@ MISTAKES: list[tuple[str, list[str], str]] = [
         ["--data", "digits", "--out", "/nowhere/a.json"],
         "--out /nowhere/a.json: there is no folder /nowhere",
     ),
-    ("accuracy", ["--data", "digits", "--checkpoint", "/nowhere.pt"], "No such file or directory: '/nowhere.pt'"),
+    (
+        "accuracy",
+        ["--data", "digits", "--checkpoint", "/nowhere.pt"],
+        "--checkpoint /nowhere.pt: No such file or directory",
+    ),
     (
         "accuracy",
         ["--data", "digits", "--model", "resnet50"],

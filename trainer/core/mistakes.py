@@ -78,7 +78,7 @@ class Document:
         code = "OUT_OF_RANGE" if kind.startswith(_RANGES) else "WRONG_TYPE"
         value = details.get("input")
         shown = f", got {value!r}" if isinstance(value, str | int | float | bool) and len(str(value)) <= 100 else ""
-        return Mistake(path, code, f"{_said(kind, context, details['msg'])}{shown}")
+        return Mistake(path, code, f"{wording(details)}{shown}")
 
     def _choice(self, path: tuple[Step, ...], kind: str, details: Any, context: Any) -> Mistake:
         expected = re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags")))
@@ -139,9 +139,10 @@ def _consequence(details: Any) -> bool:
     return bool(details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"])
 
 
-def _said(kind: str, context: Mapping[str, Any], message: str) -> str:
-    """Returns what is wrong with a value of a wrong type or out of range."""
-    match kind:
+def wording(details: Any) -> str:
+    """Returns what is wrong with a value of a wrong type or out of range, from the details of pydantic's error."""
+    context = details.get("ctx", {})
+    match details["type"]:
         case "string_pattern_mismatch":
             return f"should have the form {context['pattern']}"
         case "string_too_short":
@@ -160,4 +161,10 @@ def _said(kind: str, context: Mapping[str, Any], message: str) -> str:
             return "should be a number"
         case "string_type":
             return "should be a text"
-    return message.removeprefix("Input ").removeprefix("Value error, ")
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return "is not a field here"
+        case "value_error":
+            return str(context["error"])
+    return str(details["msg"]).removeprefix("Input ")

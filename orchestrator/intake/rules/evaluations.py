@@ -107,10 +107,13 @@ def _target_problems(pointer: str, evaluator: TransferEvaluator, trusted: bool) 
         at = f"{pointer}/targets/{index}"
         try:
             target = data.named(text)
-        except ValueError:
+        except data.UnknownData:
             known = data.names()
             message = f"{text!r} is not a data set; known are {', '.join(known)} (NAME@RECIPE for another recipe)"
             yield Problem(at, "UNKNOWN_VALUE", message, nearest(text, known))
+            continue
+        except ValueError as error:
+            yield Problem(at, "UNKNOWN_VALUE", str(error))
             continue
         if missing := target.problem():
             yield Problem(at, NOT_PREPARED, missing)

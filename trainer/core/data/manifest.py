@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from trainer.core.data.errors import DataProblem
 from trainer.core.data.images import OnBadImage
 from trainer.core.data.recipes import Recipe, canonical
+from trainer.core.mistakes import wording
 
 MANIFEST, SCHEMA = "manifest.json", 1
 PARTS = ("images.npy", "labels.npy", "items.txt")
@@ -132,7 +133,7 @@ def read_manifest(directory: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise bad_cache(path, f"is not a manifest: {where}: {first['msg']}") from error
+        raise bad_cache(path, f"is not a manifest: {where}: {wording(first)}") from error
     if manifest.recipe.key != manifest.recipe8:
         raise bad_cache(path, f"names recipe {manifest.recipe8}, and holds one whose key is {manifest.recipe.key}")
     return manifest
