@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 Search = Literal["exact", "rerank"]
+Ties = Literal["smaller-distance", "lowest-label"]
 BLOCK = 4096
 """The number of points in one matrix product."""
 CACHE, MEMORY = 2**18, 2**25
@@ -201,10 +202,16 @@ class _Rough:
         return pair_R, index_RN[pair_R, pair_N]
 
 
-def knn_predict(distances_Qk: Tensor, labels_Qk: Tensor, classes: int) -> Tensor:
-    """Returns the majority class `[Q]`. A tie goes to the smaller summed distance, then to the lower class."""
+def knn_predict(distances_Qk: Tensor, labels_Qk: Tensor, classes: int, ties: Ties = "smaller-distance") -> Tensor:
+    """Returns the majority class `[Q]`.
+
+    A tie of votes goes to the smaller summed distance and then to the lower class, or with `lowest-label` to the lower
+    class at once, as in scikit-learn's KNeighborsClassifier.
+    """
     empty_QC = distances_Qk.new_zeros(len(labels_Qk), classes)
     votes_QC = empty_QC.scatter_add(1, labels_Qk, torch.ones_like(distances_Qk))
+    if ties == "lowest-label":
+        return votes_QC.argmax(1)  # of several largest the first
     summed_QC = empty_QC.scatter_add(1, labels_Qk, distances_Qk)
     tied_QC = votes_QC == votes_QC.amax(1, keepdim=True)
     return summed_QC.masked_fill(~tied_QC, torch.inf).argmin(1)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, ModelProblem, distinct
 from evaluators.features.extraction import PENULTIMATE, PIXELS
-from evaluators.knn import Nearest, Search, knn_predict
+from evaluators.knn import Nearest, Search, Ties, knn_predict
 from evaluators.metrics import Metric
 from evaluators.progress import Progress, silent
 from trainer.core.data import AnyData, Dataset, Split
@@ -54,6 +54,11 @@ class PredictionDepth(Evaluator):
         "exact",
         description="`rerank` finds candidates in bfloat16, faster where the processor has it; "
         "not guaranteed to be exact",
+    )
+    ties: Ties = Field(
+        "smaller-distance",
+        description="which of the classes with most votes wins: that of the smaller summed distance (then the lower "
+        "label), or the lowest label, as in scikit-learn's KNeighborsClassifier",
     )
     memory_mb: int = Field(4096, ge=1, description="MiB of test images' outputs held at once; changes no score")
 
@@ -156,7 +161,10 @@ class PredictionDepth(Evaluator):
         return torch.stack(
             [
                 knn_predict(
-                    each.distances_Qk, train.labels_N.to(each.index_Qk.device)[each.index_Qk], len(source.classes)
+                    each.distances_Qk,
+                    train.labels_N.to(each.index_Qk.device)[each.index_Qk],
+                    len(source.classes),
+                    self.ties,
                 )
                 for each in nearest.values()
             ]

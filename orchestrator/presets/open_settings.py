@@ -61,7 +61,8 @@ NOTES = {
     ),
     "probe-size": (
         "The image size of the probe is not stated: in the preset images are resized to 64 px, as in training. "
-        "`TARGET@probe-224` has the transforms of LLF's code at 224 px."
+        "`TARGET@probe-224` takes the centre crop of 224 px of both splits, the test transform of LLF's code, whose "
+        "training images are random crops instead."
     ),
     "probe-choice": (
         "The highest test accuracy over the preset's three learning rates is selected on the test images; whether "

@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 import torch
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import Tensor
 
 from evaluators.knn import BLOCK, CACHE, Nearest, Search, knn_predict
@@ -60,6 +60,28 @@ def test_votes_are_a_plain_loop_s() -> None:
             near[label].append(distance)
         expected.append(min(near, key=lambda label: (-len(near[label]), sum(near[label]), label)))
     assert knn_predict(distances_Qk, labels_Qk, 4).tolist() == expected
+
+
+def test_with_lowest_label_the_tied_votes_are_a_plain_loop_s() -> None:
+    random = torch.Generator().manual_seed(1)
+    distances_Qk = torch.randint(1, 4, (500, 6), generator=random).double()
+    labels_Qk = torch.randint(0, 4, (500, 6), generator=random)
+    expected = [min(set(labels), key=lambda label: (-labels.count(label), label)) for labels in labels_Qk.tolist()]
+    found = knn_predict(distances_Qk, labels_Qk, 4, "lowest-label")
+    assert found.tolist() == expected
+    assert 0.05 < (found != knn_predict(distances_Qk, labels_Qk, 4)).double().mean() < 0.5
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 6])
+def test_with_lowest_label_the_votes_are_scikit_learn_s(k: int) -> None:
+    query, support = clusters(300, 16, 0, torch.float64), clusters(400, 16, 1, torch.float64)
+    labels_S = torch.randint(0, 7, (400,), generator=torch.Generator().manual_seed(2))
+    reference = KNeighborsClassifier(n_neighbors=k, algorithm="brute").fit(support.numpy(), labels_S.numpy())
+    nearest = found(query, support, k)
+    votes = knn_predict(nearest.distances_Qk, labels_S[nearest.index_Qk], 7, "lowest-label")
+    assert votes.tolist() == reference.predict(query.numpy()).tolist()
+    if k > 3:  # the other rule differs here, and by default it is the one that counts
+        assert knn_predict(nearest.distances_Qk, labels_S[nearest.index_Qk], 7).tolist() != votes.tolist()
 
 
 @pytest.mark.parametrize("rows", [1, 3, 64, 700])

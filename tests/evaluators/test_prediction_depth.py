@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import nn
 
 from evaluators.base import Context
@@ -72,6 +72,19 @@ def test_a_run_votes_as_brute_force_neighbours_do(network: nn.Module, noisy: Dat
     assert {score.n for score in result.scores.values()} == {896}
     assert min(counts) > 0
     assert not result.notes
+
+
+def test_with_lowest_label_a_run_votes_as_scikit_learn_does(network: nn.Module, noisy: Dataset) -> None:
+    result = PredictionDepth(layers=("layer1",), k=6, ties="lowest-label").run(network, noisy, noisy)
+    points = []
+    for split in (noisy.train, noisy.test):
+        with activations(network, ["layer1"]) as found, torch.no_grad():
+            network(noisy.floats(split.images_NCHW, torch.float64))
+        points.append(found["layer1"].flatten(1).numpy())
+    reference = KNeighborsClassifier(n_neighbors=6, algorithm="brute").fit(points[0], noisy.train.labels_N.numpy())
+    assert result.scores["layer1/knn_acc"].value == reference.score(points[1], noisy.test.labels_N.numpy())
+    by_distance = PredictionDepth(layers=("layer1",), k=6).run(network, noisy, noisy)
+    assert result.scores["layer1/knn_acc"].value != by_distance.scores["layer1/knn_acc"].value
 
 
 def plain_vote(distances: list[float], labels: list[int]) -> int:
