@@ -151,7 +151,7 @@ def wording(details: Any) -> str:
             return f"should have at most {context['max_length']} characters"
         case "int_from_float" | "int_type" | "int_parsing":
             return "should be a whole number"
-        case "model_type" | "model_attributes_type" | "dict_type":
+        case "model_type" | "model_attributes_type" | "dict_type" | "dataclass_type":
             return "should be an object"
         case "tuple_type" | "list_type":
             return "should be a list"

@@ -60,6 +60,7 @@ def _method_problems(pointer: str, arm: PartialArm, spec: PartialSpec) -> Iterat
 def _batch_problems(spec: PartialSpec) -> Iterator[Problem]:
     """Yields, for every arm that is trained, a problem of batches that its network cannot normalise."""
     workers = spec.resources.field("workers") or 1
+    problem = cache(batch_problem)  # hundreds of arms of a search or grid have the same network and data
     for index, arm in enumerate(spec.arms):
         if arm is None or arm.method is None:
             continue
@@ -67,7 +68,7 @@ def _batch_problems(spec: PartialSpec) -> Iterator[Problem]:
         batch_size, norm = train.field("batch_size"), train.field("batch_norm")
         if model is None or data is None or batch_size is None or norm is None:
             continue
-        message = batch_problem(model, data, batch_size, workers, per_worker=norm == "per-worker")
+        message = problem(model, data, batch_size, workers, per_worker=norm == "per-worker")
         if message is not None:
             pointer = "/train" if arm.train is None else f"/arms/{index}/train"
             yield contradiction(f"{pointer}/batch_size", message)
