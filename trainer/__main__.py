@@ -115,13 +115,13 @@ def _slim(given: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="WEIGHTS.pt", help="where its state dict goes")
     options = parser.parse_args(given)
     one = _spec(options.spec, "--spec")
+    if (share := one.method.slim_share()) is None:
+        known = "of relearn's own methods only ke with split kels has a slim network"
+        raise ValueError(f"{known}; the spec's method is {one.method.model_dump()}")
     if not options.checkpoint.is_dir():
         raise ValueError(f"--checkpoint {options.checkpoint}: there is no such folder of a checkpoint")
     if not options.out.absolute().parent.is_dir() or options.out.is_dir():
         raise ValueError(f"--out {options.out}: name a file in a folder that exists")
-    if (share := one.method.slim_share()) is None:
-        known = "of relearn's own methods only ke with split kels has a slim network"
-        raise ValueError(f"{known}; the spec's method is {one.method.model_dump()}")
     dataset = one.data.load()
     state = loop.start(one, len(dataset.classes), torch.device("cpu"))
     try:

@@ -38,8 +38,6 @@ def add(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:
-    from pydantic import TypeAdapter
-
     from evaluators.episodes.ledger import draw, labels_of, write
     from evaluators.few_shot import FewShot
     from trainer.core import data
@@ -53,7 +51,7 @@ def _export(options: argparse.Namespace, console: Console) -> int:
         "shots": [options.shots],
         "targets": [options.target],
     }
-    if problems := validated(TypeAdapter(FewShot), settings).problems(spec):
+    if problems := validated(FewShot, settings).problems(spec):
         raise ValueError("; ".join(f"{field}: {message}" for field, message in problems))
     target = spec.load()
     shape = options.ways, options.shots, options.queries, options.episodes

@@ -19,6 +19,7 @@ from trainer.batches import DataBatches
 from trainer.conformance.digests import Bits, Broken, bits_of, difference, outside_of
 from trainer.core import checkpoint, models
 from trainer.core.determinism import fingerprint, pin_threads
+from trainer.core.mistakes import validated
 from trainer.core.state import EpochRow, TrainState
 from trainer.methods import METHODS
 from trainer.methods.base import Method
@@ -109,7 +110,7 @@ class _Bench:
         """Returns a new instance of the method under check, or of the method that `settings` names."""
         settings = {"name": self.name} | (settings or {})
         kind = self.kind if settings["name"] == self.name else METHODS[settings["name"]]
-        return kind.model_validate_json(json.dumps(settings))
+        return validated(kind, settings)
 
     def start(self, method: Method, seed: int = SEED, after: "_Epoch | None" = None) -> tuple[TrainSpec, TrainState]:
         """Returns the spec and the state before the first epoch, or the state that was saved after the epoch
@@ -182,7 +183,7 @@ def _settings(bench: _Bench) -> str:
             raise Broken(
                 f"identity({generation}) must be None or hold the name: its settings are part of the content key"
             )
-    kind.model_validate_json(json.dumps(kind.as_released({"name": bench.name})))
+    validated(kind, kind.as_released({"name": bench.name}))
     return f"{len(settings)} settings besides the name, all described and with defaults"
 
 

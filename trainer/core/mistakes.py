@@ -122,13 +122,14 @@ class Document:
         return schema
 
 
-def validated(kind: TypeAdapter[T], raw: object, document: Document | None = None) -> T:
+def validated(kind: type[T] | TypeAdapter[T], raw: object) -> T:
     """Validates `raw` as `kind` by pydantic's strict rules for JSON. Raises ValueError with every mistake."""
+    adapter = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
     try:
-        return kind.validate_json(json.dumps(raw))
+        return adapter.validate_json(json.dumps(raw))
     except ValidationError as error:
-        document = document or Document(kind.json_schema())
-        raise ValueError("; ".join(map(str, document.mistakes(error, raw)))) from error
+        found = Document(adapter.json_schema()).mistakes(error, raw)
+        raise ValueError("; ".join(map(str, found))) from error
 
 
 def _consequence(details: Any) -> bool:

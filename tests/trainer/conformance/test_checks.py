@@ -230,7 +230,7 @@ class UnknownTwin(Own):
         (HidesItsForgetting, {"shares"}, "identity(2) is None, so generation 2 must be ordinary"),
         (NeedsItsOwnStart, {"forks"}, "KeyError: 'own/steps'"),
         (WrongTwin, {"twins"}, '{"name": "own"} must equal {"name": "llf"} bit for bit, but differs in weights/'),
-        (UnknownTwin, {"twins"}, "Extra inputs are not permitted"),
+        (UnknownTwin, {"twins"}, "ValueError: scale: 'scale' is not a field here"),
     ],
 )
 def test_an_error_in_training_fails_the_finding_that_covers_it(

@@ -101,7 +101,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "no classes",
         lambda d: rewritten(d, lambda raw: raw.pop("classes")),
-        "is not a manifest: classes: Field required",
+        "is not a manifest: classes: is required",
     ),
     (
         "other recipe",
