@@ -175,11 +175,7 @@ MISTAKES: list[tuple[str, list[str], str]] = [
     ("accuracy", ["--data", "digits", "--set", "k=1"], "--set: k: 'k' is not a field here"),
     ("accuracy", ["--data", "mnist"], "--data mnist: not a data set; known are digits"),
     ("accuracy", ["--source", "{"], "--source { is not JSON"),
-    (
-        "accuracy",
-        ["--source", '{"name": "digits", "half": 1}'],
-        "--source: half: 'half' is not a field here",
-    ),
+    ("accuracy", ["--source", '{"name": "digits", "half": 1}'], "--source: half: 'half' is not a field here"),
     ("accuracy", ["--data", "digits-0-4"], "the network has 10 outputs but 'digits-0-4' has 5 classes"),
     (
         "few-shot",
