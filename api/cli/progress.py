@@ -1,5 +1,6 @@
 """Shows an experiment while it runs: as a live table on a terminal, otherwise as plain lines."""
 
+import re
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,8 @@ from orchestrator.states import ExperimentState
 
 REPORT_S = 10.0
 """Seconds between two reports of the numbers where there is no terminal."""
+_ESCAPE = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
@@ -42,21 +45,32 @@ def _follow_in_lines(views: Iterable[dict[str, Any]], console: Console) -> dict[
         state = (view["state"], view["message"])
         progress = view["progress"]
         if printed.get("state") != state:
-            console.print(f"{view['state'].lower()}{': ' + view['message'] if view['message'] else ''}")
+            _say(console, f"{view['state'].lower()}{': ' + view['message'] if view['message'] else ''}")
             printed["state"] = state
         due = time.monotonic() - printed_at >= REPORT_S or view["state"] == ExperimentState.SUCCEEDED
         numbers = (progress["epochs_done"], progress["evaluations_done"])
         if due and printed.get("numbers") != numbers and (any(numbers) or progress["epochs_cached"]):
             printed_at = time.monotonic()
             printed["numbers"] = numbers
-            console.print(_headline(view))
+            _say(console, _headline(view))
             for row in view["rows"]:
                 if row["generation"] is not None and printed.get(_name(row)) != (row["generation"], row["epoch"]):
                     printed[_name(row)] = (row["generation"], row["epoch"])
-                    console.print("  " + _line(row))
+                    _say(console, "  " + _line(row))
+    for failure in _failures(view):
+        _say(console, failure)
     for warning in _warnings(view):
-        console.print(f"warning: {warning}")
+        _say(console, f"warning: {warning}")
     return view
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(_plain(text), highlight=False)
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Returns text of a user as it is: no markup, no emoji codes, no terminal codes, folded where it is too long."""
+    return Text(_CONTROL.sub("", _ESCAPE.sub("", text)), style=style, overflow="fold")
 
 
 def _panel(view: dict[str, Any]) -> Group:
@@ -67,21 +81,22 @@ def _panel(view: dict[str, Any]) -> Group:
     for row in view["rows"]:
         begun = row["generation"] is not None
         table.add_row(
-            row["arm"],
+            _plain(row["arm"]),
             str(row["seed"]),
             f"{row['generation'] + 1}/{row['generations']}" if begun else "-",
             f"{row['epoch'] + 1}/{row['epochs']}" if begun else "-",
-            row["phase"] or "waiting",
+            _plain(row["phase"] or "waiting"),
             _percent(row["train_accuracy"]),
             _percent(row["test_accuracy"]),
         )
     bars = Table.grid(padding=(0, 1))
     for name, unit in (("training", "epochs"), ("evaluation", "evaluations")):
         bars.add_row(name, ProgressBar(progress[f"{unit}_total"], progress[f"{unit}_done"], width=40))
-    parts: list[Any] = [Text(_headline(view)), bars, table]
+    parts: list[Any] = [_plain(_headline(view)), bars, table]
     if view["message"]:
-        parts.append(Text(view["message"]))
-    parts += [Text(f"warning: {warning}", style="yellow") for warning in _warnings(view)]
+        parts.append(_plain(view["message"]))
+    parts += [_plain(failure, style="red") for failure in _failures(view)]
+    parts += [_plain(f"warning: {warning}", style="yellow") for warning in _warnings(view)]
     return Group(*parts)
 
 
@@ -92,7 +107,13 @@ def _headline(view: dict[str, Any]) -> str:
         text += f" ({progress['epochs_cached']} done before)"
     text += f", {progress['evaluations_done']}/{progress['evaluations_total']} evaluations"
     left = progress["training_left_s"]
-    return text if left is None else f"{text}, about {left:.0f} s of training left"
+    return text if left is None else f"{text}, about {_duration(left)} of training left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds <= 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds <= 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -108,6 +129,16 @@ def _name(row: dict[str, Any]) -> str:
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.1%}"
+
+
+def _failures(view: dict[str, Any]) -> list[str]:
+    """The first failure of every arm that the message does not give, with the number of nodes that did not finish."""
+    return [
+        f"failed: {each['arm']}/seed{each['seed']}: {each['message']}"
+        + (f" ({each['nodes']} nodes did not finish)" if each["nodes"] > 1 else "")
+        for each in view.get("failures", [])
+        if each["message"] not in (view["message"] or "")
+    ]
 
 
 def _warnings(view: dict[str, Any]) -> list[str]:

@@ -4,7 +4,11 @@ import shutil
 from collections.abc import Collection
 
 from orchestrator.driver.attempt import Attempt
+from orchestrator.results.failures import failures
 from orchestrator.states import ExperimentState, Reason
+
+SHOWN = 3
+"""The number of arms whose first failure the message of an experiment gives."""
 
 
 def conclude(attempt: Attempt, excused: Collection[str]) -> None:
@@ -18,6 +22,11 @@ def conclude(attempt: Attempt, excused: Collection[str]) -> None:
     if counted := {key: reason for key, reason in failed.items() if key not in excused}:
         reason = next((each for each in counted.values() if each != Reason.DEPENDENCY), Reason.DEPENDENCY)
         message = f"{len(counted)} of {len(attempt.plan.nodes)} nodes failed or were skipped; the rest is complete"
+        uses = [use for use in store.uses_of(attempt.experiment) if use.key in counted]
+        why = failures(uses, store.nodes_of(attempt.experiment))
+        message += "".join(f"; {each['arm']}: {each['message']}" for each in why[:SHOWN])
+        if len(why) > SHOWN:
+            message += f"; and {len(why) - SHOWN} more arms"
         store.move(attempt.experiment, ExperimentState.FAILED, attempt=attempt.number, reason=reason, message=message)
     else:
         store.move(attempt.experiment, ExperimentState.SUCCEEDED, attempt=attempt.number)

@@ -88,7 +88,7 @@ def capsule_of(store: Store, experiment: Experiment, now: float) -> Capsule:
     content = {
         "relearn_capsule": FORMAT,
         "generated_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
-        "experiment": results.summary(experiment),
+        "experiment": {name: value for name, value in results.summary(experiment).items() if name != "message"},
         "spec": experiment.spec,
         "versions": versions(),
         "data": sorted({text for node in nodes for text in (node.source, node.target) if text}),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.results import search
+from orchestrator.results.failures import failures
 from orchestrator.results.stored import part_of, table_rows
 from orchestrator.states import LIVE, NodeState
 from orchestrator.store import Store
@@ -39,6 +40,7 @@ def view(store: Store, experiment: Experiment, now: float | None = None) -> dict
             kind: {state: sum(each == (kind, state) for each in states.values()) for state in NodeState}
             for kind in ("generation", "checkpoint", "evaluation")
         },
+        "failures": failures(uses, store.nodes_of(experiment.id)),
         "rows": list(_rows(experiment, uses, latest)),
         "warnings": [
             {"arm": row.arm, "seed": row.seed, "generation": row.generation, "message": message}
@@ -57,6 +59,7 @@ def summary(experiment: Experiment) -> dict[str, Any]:
         "name": experiment.name,
         "state": experiment.state,
         "reason": experiment.reason,
+        "message": experiment.message,
         "created_at": _time(experiment.created_at),
         "started_at": _time(experiment.started_at),
         "finished_at": _time(experiment.finished_at),

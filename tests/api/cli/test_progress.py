@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from api.cli import progress
+from orchestrator.states import ExperimentState
 
 ROW = {
     "arm": "seal",
@@ -99,3 +100,28 @@ def test_on_a_terminal_the_last_view_remains() -> None:
     assert "waiting" in shown
     assert "warning: seal: nothing was forgotten" in shown
     assert "98.7%" in shown
+
+
+def test_text_of_users_is_never_markup_and_has_no_terminal_codes() -> None:
+    message = "no [seed0] in /data/[/old]/:cat: \x1b[31mred\x1b]0;title\x07"
+    warnings = [{"arm": "[/old]", "seed": 0, "generation": 1, "message": ":cat: [bold]"}]
+    shown = view("FAILED", message=message, name="[a]", warnings=warnings, rows=[ROW | BEGUN | {"arm": "[/old]"}])
+    lines, _ = followed(shown)
+    assert lines == ["failed: no [seed0] in /data/[/old]/:cat: red", "warning: [/old]: :cat: [bold]"]
+
+
+def test_the_live_view_fits_every_state_and_width() -> None:
+    failure = {"arm": "[/old]", "seed": 0, "message": "y" * 300, "nodes": 3}
+    for state in ExperimentState:
+        for width in (40, 80, 120, 200):
+            file = io.StringIO()
+            console = Console(file=file, width=width, force_terminal=True, color_system=None)
+            shown = view(state, rows=[ROW, ROW | BEGUN | {"arm": "[/old]"}], failures=[failure], message=":cat:")
+            progress.follow(iter([shown]), console)
+            assert ":cat:" in file.getvalue()
+
+
+def test_the_first_failure_of_an_arm_is_printed_with_its_message() -> None:
+    failure = {"arm": "theirs", "seed": 0, "message": "fc.weight is [1000, 512]", "nodes": 2}
+    lines, _ = followed(view("FAILED", failures=[failure]))
+    assert lines == ["failed", "failed: theirs/seed0: fc.weight is [1000, 512] (2 nodes did not finish)"]
