@@ -112,12 +112,15 @@ def _list(options: argparse.Namespace, console: Console) -> int:
 
 
 def _prepare(options: argparse.Namespace, console: Console) -> int:
-    from trainer.core.data import recipes
+    from trainer.core.data import cache, recipes
     from trainer.core.data.paper import cache_root
     from trainer.core.data.prepare import pipeline
 
     spec = _spec(options.name, options.tree, options.recipe, options.size)
     recipe = recipes.named(spec.chosen_recipe, options.name)
+    if options.subset:
+        spec = spec.model_copy(update={"subset": hashlib.sha256(options.subset.read_bytes()).hexdigest()[:8]})
+    before = _earlier(cache.folder(cache_root(), spec.folder, recipe, spec.subset or ""))
     with _bar(console) as show_progress:
         manifest = pipeline.prepare(
             spec.folder,
@@ -131,15 +134,33 @@ def _prepare(options: argparse.Namespace, console: Console) -> int:
             progress=show_progress,
         )
     for problem in manifest.problems:
-        console.print(problem, highlight=False, markup=False)
+        _print(problem, console)
     counts = ", ".join(f"{split.n:,} {name}" for name, split in manifest.splits.items())
     partial = " (PARTIAL)" if manifest.partial else ""
-    if options.subset:
-        spec = spec.model_copy(update={"subset": hashlib.sha256(options.subset.read_bytes()).hexdigest()[:8]})
-    console.print(
-        f"{spec.text()}: {counts} at {recipe.size} px, digest {manifest.digest()[:12]}{partial}", highlight=False
-    )
+    digest = manifest.digest()
+    if before is None:
+        change = ""
+    elif before == digest:
+        change = ", unchanged"
+    else:
+        change = f", replaces {before[:12]}"
+    _print(f"{spec.text()}: {counts} at {recipe.size} px, digest {digest[:12]}{change}{partial}", console)
     return 0
+
+
+def _earlier(directory: Path) -> str | None:
+    """Returns the digest of what was prepared in `directory` before, or None."""
+    from trainer.core.data import DataProblem, cache
+
+    try:
+        return cache.digest(directory)
+    except DataProblem:
+        return None
+
+
+def _print(text: str, console: Console) -> None:
+    """Prints text that may hold names of the user's, which are never markup or emoji codes."""
+    console.print(text, highlight=False, markup=False, emoji=False)
 
 
 def _spec(name: str, tree: str | None, recipe: str | None, size: int | None) -> Any:
@@ -206,7 +227,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
         print(missing, file=sys.stderr)
         return DATA_PROBLEM
     if not hasattr(spec, "opened"):
-        console.print(f"{options.name} is built in; its pixels are compared with their digest whenever it is loaded")
+        _print(f"{options.name} is built in; its pixels are compared with their digest whenever it is loaded", console)
         return 0
     opened = spec.opened()
     origin = opened.manifest.source
@@ -214,7 +235,5 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     read = SOURCES[spec.name](root, None).read if origin.reader and root.exists() else None
     found = cache.verify(opened.directory, root, read)
     again = f"{found.rows} images decoded again are the same" if found.rows else found.note
-    console.print(
-        f"{spec.label}: {found.files} files, {found.bytes / 1e9:.3f} GB as prepared; {again}", highlight=False
-    )
+    _print(f"{spec.label}: {found.files} files, {found.bytes / 1e9:.3f} GB as prepared; {again}", console)
     return 0

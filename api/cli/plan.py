@@ -46,15 +46,20 @@ def _plan(options: argparse.Namespace, console: Console) -> int:
 def print_plan(answer: dict[str, Any], console: Console) -> None:
     """Prints the answer of POST /experiments/plan as text."""
     made_from = f" (preset {answer['preset']})" if answer["preset"] else ""
-    console.print(f"{answer['name']}{made_from}", highlight=False)
+    console.print(f"{answer['name']}{made_from}", highlight=False, markup=False, emoji=False)
     console.print(_counts(answer))
     _print_list("shared", [each["why"] for each in answer["sharing"]], console)
     console.print(_hours(answer["quote"]))
     _print_list("not known, so not in the totals", answer["quote"]["unknown"], console)
     kept, peak = (_bytes(answer["storage"][name]) for name in ("kept_bytes", "peak_bytes"))
-    console.print(f"storage: {kept} are kept, at most {peak} at a time: {answer['storage']['basis']}", highlight=False)
+    console.print(
+        f"storage: {kept} are kept, at most {peak} at a time: {answer['storage']['basis']}",
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     for message in dict.fromkeys(warning["message"] for warning in answer["warnings"]):
-        console.print(f"warning: {message}", highlight=False)
+        console.print(f"warning: {message}", highlight=False, markup=False, emoji=False)
 
 
 def _counts(answer: dict[str, Any]) -> Table:
@@ -103,11 +108,11 @@ def _table(*columns: str, left: tuple[str, ...] = ()) -> Table:
 
 def _print_list(title: str, sentences: list[str], console: Console) -> None:
     if sentences:
-        console.print(f"{title}:", highlight=False)
+        console.print(f"{title}:", highlight=False, markup=False, emoji=False)
     for sentence in sentences[:SHOWN]:
-        console.print(f"  {sentence}", highlight=False)
+        console.print(f"  {sentence}", highlight=False, markup=False, emoji=False)
     if len(sentences) > SHOWN:
-        console.print(f"  and {len(sentences) - SHOWN} more (--json)", highlight=False)
+        console.print(f"  and {len(sentences) - SHOWN} more (--json)", highlight=False, markup=False, emoji=False)
 
 
 def _durations(hours: dict[str, float | None]) -> list[str]:

@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from api.cli.__main__ import main
 from tests.api.builders import serving, settings
 from tests.orchestrator.builders import small
+from tests.trainer.core.data.builders import encoded
 from tests.trainer.core.data.trees import BUILDERS
 
 
@@ -106,3 +108,18 @@ def test_a_subset_is_printed_as_specs_must_name_it(tmp_path: Path, capsys: pytes
     variant = hashlib.sha256(listing.read_bytes()).hexdigest()[:8]
     assert f"eurosat@cdfsl-64+{variant}: 1 all" in capsys.readouterr().out
     assert main(["data", "verify", f"eurosat@cdfsl-64+{variant}"]) == 0
+
+
+def test_preparing_again_says_unchanged_or_what_it_replaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = BUILDERS["folder"](tmp_path / "folder")
+    arguments = ["data", "prepare", "folder", "--tree", "cat", "--from", str(tree.root)]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out.splitlines()[-1]
+    assert first.startswith("folder:cat: ")  # rich would print an emoji
+    assert "replaces" not in first
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{first}, unchanged"
+    (tree.own / tree.lossless[0]).write_bytes(encoded(Image.new("RGB", (16, 16), (1, 2, 3))))
+    assert main(arguments) == 0
+    digest = first.partition("digest ")[2].split()[0]
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f", replaces {digest}")

@@ -50,6 +50,8 @@ class Source:
     """Whether items are names for the listing's `read` instead of image files."""
     archives: tuple[FoundArchive, ...] = ()
     label_files: Mapping[str, str] = Field(default_factory=dict)
+    content_sha256: str = ""
+    """The digest of every image as it lies in the source. It is empty in caches of earlier versions."""
 
 
 @dataclass(frozen=True, config=_STRICT)

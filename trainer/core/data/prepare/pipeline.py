@@ -21,6 +21,7 @@ from trainer.core.data.images import OnBadImage
 from trainer.core.data.manifest import MANIFEST, FoundArchive, Manifest, Source, SplitRecord, warnings_of
 from trainer.core.data.prepare import archives
 from trainer.core.data.prepare.completeness import complaints
+from trainer.core.data.prepare.content import content_sha256
 from trainer.core.data.prepare.progress import Meter, Report
 from trainer.core.data.prepare.writer import Writer, threads_for
 from trainer.core.data.recipes import Recipe, canonical
@@ -122,7 +123,7 @@ class _Plan:
         return cache.folder(cache_root, self.name, self.recipe, variant)
 
     def prepared(self, directory: Path) -> Manifest | None:
-        """Returns the manifest of `directory`, or None unless it is a cache of the same listing.
+        """Returns the manifest of `directory`, or None unless it is a cache of the same listing and the same content.
 
         If there were damaged images, they must also have been treated the same way.
         """
@@ -133,7 +134,8 @@ class _Plan:
         except DataProblem as problem:
             log.warning("%s; preparing it again now", problem)
             return None
-        same = manifest.source.listing_sha256 == self.origin.listing_sha256
+        there, here = manifest.source, self.origin
+        same = (there.listing_sha256, there.content_sha256) == (here.listing_sha256, here.content_sha256)
         bad = any(record.skipped or record.repaired for record in manifest.splits.values())
         alike = not bad or manifest.source.on_bad_image == self.origin.on_bad_image
         return manifest if same and alike else None
@@ -224,6 +226,7 @@ def _origin(listing: Listing, on_bad_image: OnBadImage, found: tuple[FoundArchiv
         reader=listing.read is not None,
         archives=found,
         label_files={os.path.relpath(path, listing.root): cache.sha256_of(path) for path in listing.label_files},
+        content_sha256=content_sha256(listing),
     )
 
 

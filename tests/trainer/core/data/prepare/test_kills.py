@@ -66,11 +66,13 @@ class DyingDisk(Disk):
 
 
 def arrays(dies_at: str = "", shift: int = 0) -> Listing:
-    """Rows `shift` and on, whose reader kills the process at item `dies_at`."""
+    """Rows `shift` and on, whose reader kills the process when it decodes item `dies_at`, after it was digested."""
+    digested: set[str] = set()
 
     def read(item: str) -> Any:
-        if item == dies_at:
+        if item == dies_at and item in digested:
             killed()
+        digested.add(item)
         return pixels(int(item))
 
     items = tuple(str(row + shift) for row in range(ROWS))
@@ -203,5 +205,7 @@ def test_a_file_that_cannot_grow_is_a_matter_of_room(tmp_path: Path) -> None:
 
 def test_another_listing_is_another_source(undisturbed: tuple[Manifest, Manifest]) -> None:
     old, new = undisturbed
-    assert old.source == replace(new.source, listing_sha256=old.source.listing_sha256)
+    same = {"listing_sha256": old.source.listing_sha256, "content_sha256": old.source.content_sha256}
+    assert old.source == replace(new.source, **same)
+    assert old.source.content_sha256 != new.source.content_sha256
     assert old.digest() != new.digest()
