@@ -205,7 +205,7 @@ def test_a_file_that_cannot_grow_is_a_matter_of_room(tmp_path: Path) -> None:
 
 def test_another_listing_is_another_source(undisturbed: tuple[Manifest, Manifest]) -> None:
     old, new = undisturbed
-    same = {"listing_sha256": old.source.listing_sha256, "content_sha256": old.source.content_sha256}
-    assert old.source == replace(new.source, **same)
+    listing, content = old.source.listing_sha256, old.source.content_sha256
+    assert old.source == replace(new.source, listing_sha256=listing, content_sha256=content)
     assert old.source.content_sha256 != new.source.content_sha256
     assert old.digest() != new.digest()
