@@ -167,6 +167,9 @@ class Writer:
             with open(path, "rb", buffering=0) as file:
                 payload = file.read()
         except FileNotFoundError as error:
+            if os.path.islink(path):
+                why = f"it is a link to {os.readlink(path)}, which does not exist"
+                raise undecodable(path, 0, why) from error
             raise DataProblem(
                 "E_MISSING", f"{path} was there when files were listed and is gone; start again"
             ) from error

@@ -167,3 +167,15 @@ def test_a_login_page_saved_as_the_archive_is_told_when_nothing_else_is_there(tm
     known = facts({}, (Archive("toy.zip", "https://example.org/toy.zip"),), classes=None)
     with pytest.raises(DataProblem, match=r"E_ARCHIVE: .*toy\.zip: .*a web page, not the archive"):
         prepare("folder", tmp_path, tmp_path / "cache", AS_IT_IS, facts=known)
+
+
+def test_a_link_to_nowhere_is_a_bad_image(tmp_path: Path) -> None:
+    listing = tree(tmp_path)
+    path = tmp_path / listing.splits["train"].items[2]
+    path.unlink()
+    path.symlink_to("/nowhere/0.png")
+    with pytest.raises(DataProblem, match=r"E_DECODE: .*a link to /nowhere/0\.png, which does not exist; fetch"):
+        made(tmp_path, listing)
+    manifest = made(tmp_path, listing, on_bad_image="skip")
+    assert manifest.splits["train"].skipped == listing.splits["train"].items[2:3]
+    assert manifest.splits["train"].n == 6
