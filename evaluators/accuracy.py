@@ -12,7 +12,7 @@ from torch.nn import functional
 from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, Score
 from evaluators.features.forward import logits
-from evaluators.metrics import Metric
+from evaluators.metrics import IMAGES, Metric
 from trainer.core.data import Dataset
 
 BINS = 15
@@ -27,10 +27,10 @@ class Accuracy(Evaluator):
 
     version: ClassVar[int] = 2  # 2: calibration and classes
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric.rate("top1", "test accuracy", headline=True),
-        Metric.rate("top5", "share of images with the right class among the first five"),
-        Metric("loss", "cross-entropy without label smoothing, in nats per image", better="lower"),
-        Metric("ece", f"expected calibration error over {BINS} bins", better="lower"),
+        Metric.rate("top1", "test accuracy", headline=True, n_of=IMAGES),
+        Metric.rate("top5", "share of images with the right class among the first five", n_of=IMAGES),
+        Metric("loss", "cross-entropy without label smoothing, in nats per image", better="lower", n_of=IMAGES),
+        Metric("ece", f"expected calibration error over {BINS} bins", better="lower", n_of=IMAGES),
     )
 
     name: Literal["accuracy"] = "accuracy"

@@ -17,7 +17,7 @@ from evaluators.base import CONTEXT, Context, EvalResult, TransferEvaluator, dis
 from evaluators.episodes import affines, heads
 from evaluators.episodes.ledger import Ledger, draw, imported, labels_of
 from evaluators.features.extraction import Precision
-from evaluators.metrics import Metric
+from evaluators.metrics import EPISODES, Metric
 from trainer.core.data import AnyData, Dataset
 from trainer.core.last_batch import cannot, fitting_size, single_pixel_norm, too_small
 from trainer.core.models import AnyModel
@@ -42,8 +42,10 @@ class FewShot(TransferEvaluator):
     version: ClassVar[int] = 2
     needs_test_split: ClassVar[bool] = False
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric.rate("<K>shot/acc", "query accuracy of a linear head, mean over episodes", headline=True),
-        Metric.rate("<K>shot-affines/acc", "the same with gamma and beta of BatchNorm adapted too", headline=True),
+        Metric.rate("<K>shot/acc", "query accuracy of a linear head, mean over episodes", headline=True, n_of=EPISODES),
+        Metric.rate(
+            "<K>shot-affines/acc", "the same with gamma and beta of BatchNorm adapted too", headline=True, n_of=EPISODES
+        ),
     )
 
     name: Literal["few-shot"] = "few-shot"

@@ -15,7 +15,7 @@ from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, Score
 from evaluators.curvature.density import broadened, hutchinson, quadrature
 from evaluators.curvature.lanczos import Matvec, Spectrum, hvp, lanczos
-from evaluators.metrics import SHARE, Metric
+from evaluators.metrics import BATCHES, SHARE, Metric
 from trainer.core.data import AnyData, Dataset
 from trainer.core.data.augment import Augmentation
 from trainer.core.determinism import pin_precision
@@ -41,15 +41,15 @@ class HessianSpectrum(Evaluator):
     version: ClassVar[int] = 2
     needs_test_split: ClassVar[bool] = False
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("max", "largest eigenvalue of the pool", headline=True),
-        Metric("negative_share", "share of negative eigenvalues in the pool", unit=SHARE, headline=True),
-        Metric("positive_mean", "mean of the pool's positive eigenvalues"),
-        Metric("top1_mean", "mean over batches of the eigenvalue of largest magnitude"),
-        Metric("top1_median", "median over batches of the eigenvalue of largest magnitude"),
-        Metric("max_algebraic", "largest eigenvalue by sign of all batches"),
-        Metric("max_algebraic_mean", "mean over batches of the largest eigenvalue by sign"),
-        Metric("max_algebraic_median", "median over batches of the largest eigenvalue by sign"),
-        Metric("converged_share", "share of batches that reached the tolerance", unit=SHARE),
+        Metric("max", "largest eigenvalue of the pool", headline=True, n_of=BATCHES),
+        Metric("negative_share", "share of negative eigenvalues in the pool", unit=SHARE, headline=True, n_of=BATCHES),
+        Metric("positive_mean", "mean of the pool's positive eigenvalues", n_of=BATCHES),
+        Metric("top1_mean", "mean over batches of the eigenvalue of largest magnitude", n_of=BATCHES),
+        Metric("top1_median", "median over batches of the eigenvalue of largest magnitude", n_of=BATCHES),
+        Metric("max_algebraic", "largest eigenvalue by sign of all batches", n_of=BATCHES),
+        Metric("max_algebraic_mean", "mean over batches of the largest eigenvalue by sign", n_of=BATCHES),
+        Metric("max_algebraic_median", "median over batches of the largest eigenvalue by sign", n_of=BATCHES),
+        Metric("converged_share", "share of batches that reached the tolerance", unit=SHARE, n_of=BATCHES),
         Metric("trace", "trace of the Hessian by Hutchinson's estimate"),
     )
 

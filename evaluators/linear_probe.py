@@ -15,7 +15,7 @@ from torch.nn import functional
 from evaluators import intervals
 from evaluators.base import CONTEXT, Caveat, Context, EvalResult, TransferEvaluator, distinct
 from evaluators.features.extraction import Precision
-from evaluators.metrics import Metric
+from evaluators.metrics import IMAGES, Metric
 from trainer.core.data import AnyData, Dataset, Split
 from trainer.core.seeding import generator
 
@@ -46,10 +46,10 @@ class LinearProbe(TransferEvaluator):
 
     version: ClassVar[int] = 2
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric.rate("acc", "best of all rates and epochs on the test images", headline=True),
-        Metric.rate("acc_heldout", "rate and epoch chosen on held-out training images", headline=True),
-        Metric.rate("lr<rate>/last", "after the last epoch at one learning rate"),
-        Metric.rate("lr<rate>/best", "best of all epochs at one learning rate"),
+        Metric.rate("acc", "best of all rates and epochs on the test images", headline=True, n_of=IMAGES),
+        Metric.rate("acc_heldout", "rate and epoch chosen on held-out training images", headline=True, n_of=IMAGES),
+        Metric.rate("lr<rate>/last", "after the last epoch at one learning rate", n_of=IMAGES),
+        Metric.rate("lr<rate>/best", "best of all epochs at one learning rate", n_of=IMAGES),
     )
 
     name: Literal["linear-probe"] = "linear-probe"

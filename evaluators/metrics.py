@@ -25,7 +25,8 @@ class Metric:
 
     `name` is the whole name of the score. A placeholder such as `<K>` in `<K>shot/acc` matches any text.
     `description` is one line. `unit` is `SHARE`, a unit as it is printed (such as `ms`), or empty. `better` is None
-    if neither higher nor lower is better. Short tables show only scores that are a `headline`.
+    if neither higher nor lower is better. Short tables show only scores that are a `headline`. `n_of` is what the
+    score's `n` counts, in the plural, such as `images`; it is empty if that is not stated.
     """
 
     name: str
@@ -33,11 +34,19 @@ class Metric:
     unit: str = ""
     better: Better | None = None
     headline: bool = False
+    n_of: str = ""
 
     @classmethod
-    def rate(cls, name: str, description: str = "", *, headline: bool = False) -> Self:
+    def rate(cls, name: str, description: str = "", *, headline: bool = False, n_of: str = "") -> Self:
         """Returns the declaration of a share of which a higher value is better, such as an accuracy."""
-        return cls(name, description, unit=SHARE, better="higher", headline=headline)
+        return cls(
+            name,
+            description,
+            unit=SHARE,
+            better="higher",
+            headline=headline,
+            n_of=n_of,
+        )
 
     @property
     def share(self) -> bool:
@@ -60,12 +69,14 @@ class Metric:
 
     def as_json(self) -> dict[str, Any]:
         """Returns the fields that a result row carries so that tables can show the score."""
-        return {"unit": self.unit, "better": self.better, "headline": self.headline}
+        return {"unit": self.unit, "better": self.better, "headline": self.headline, "n_of": self.n_of}
 
 
+IMAGES, EPISODES, BATCHES = "images", "episodes", "batches"
+"""What the `n` of most scores counts."""
 TRAINING_METRICS = (
-    Metric.rate("test_accuracy/last", "test accuracy of the last measured epoch", headline=True),
-    Metric.rate("test_accuracy/best", "highest test accuracy of all measured epochs"),
+    Metric.rate("test_accuracy/last", "test accuracy of the last measured epoch", headline=True, n_of=IMAGES),
+    Metric.rate("test_accuracy/best", "highest test accuracy of all measured epochs", n_of=IMAGES),
 )
 """The declarations of the scores under `TRAINING`: the test accuracy that is measured while training."""
 

@@ -17,7 +17,7 @@ from evaluators import intervals
 from evaluators.base import CONTEXT, Context, EvalResult, Evaluator, ModelProblem, distinct
 from evaluators.features.extraction import PENULTIMATE, PIXELS
 from evaluators.knn import Nearest, Search, Ties, knn_predict
-from evaluators.metrics import Metric
+from evaluators.metrics import IMAGES, Metric
 from evaluators.progress import Progress, silent
 from trainer.core.data import AnyData, Dataset, Split
 from trainer.core.models import AnyModel, skeleton
@@ -37,8 +37,13 @@ class PredictionDepth(Evaluator):
 
     version: ClassVar[int] = 2
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric.rate("<layer>/knn_acc", "accuracy of the vote of the nearest neighbours at a layer", headline=True),
-        Metric("mean_depth", "mean prediction depth, in layers", headline=True),
+        Metric.rate(
+            "<layer>/knn_acc",
+            "accuracy of the vote of the nearest neighbours at a layer",
+            headline=True,
+            n_of=IMAGES,
+        ),
+        Metric("mean_depth", "mean prediction depth, in layers", headline=True, n_of=IMAGES),
     )
 
     name: Literal["prediction-depth"] = "prediction-depth"

@@ -88,9 +88,7 @@ def _list(options: argparse.Namespace, console: Console) -> int:
 
 
 def _compare(options: argparse.Namespace, console: Console) -> int:
-    import torch
-
-    from evaluators import intervals
+    from orchestrator.report import statistics  # the rule by which the report marks the best of two paired scores
 
     records = [json.loads(path.read_text()) for path in (options.first, options.second)]
     digests = [record.get("details", {}).get("digests", {}) for record in records]
@@ -100,12 +98,17 @@ def _compare(options: argparse.Namespace, console: Console) -> int:
             f"{options.first} and {options.second} were not scored on the same episodes: use the same ledgers for both"
         )
     for name in paired:
-        first, second = (torch.tensor(record["curves"][f"{name}/episodes"], dtype=torch.float64) for record in records)
-        gain = intervals.mean(second - first)
+        first, second = (record["curves"][f"{name}/episodes"] for record in records)
+        if len(first) != len(second):
+            raise ValueError(
+                f"{name}: {options.first} has {len(first)} episodes and {options.second} {len(second)}, under one "
+                "digest: evaluate both again"
+            )
+        gain = statistics.difference(second, first).scaled(100)
         between = (
-            f" [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
-            if gain.low is not None and gain.high is not None
-            else ""
+            ", a single episode has no interval"
+            if gain.low is None or gain.high is None
+            else f", 95 % interval {gain.low:+.2f} to {gain.high:+.2f}"
         )
-        console.print(f"{name}: {100 * gain.value:+.2f}{between} points over {gain.n} episodes", highlight=False)
+        console.print(f"{name}: {gain.value:+.2f} points, paired over n = {gain.n} episodes{between}", highlight=False, markup=False)
     return 0

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 import evaluators
 from evaluators import intervals
 from orchestrator.results import search
-from orchestrator.results.stored import part_of, table_rows
+from orchestrator.results.stored import generations_of, part_of, table_rows
 from orchestrator.states import NodeState
 from orchestrator.store import Store
 from orchestrator.store.records import EpochRow, Experiment
@@ -21,8 +21,9 @@ def result_rows(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]
     `details` describe how the score was measured (`evaluators.evaluate`); they are empty for results of versions that
     did not store them. The evaluator `training` has the test accuracy in the epochs of a committed generation, as the
     separate metrics `last` and `best`. `node` is the key of the measured node, and `made_by` names the experiment,
-    arm, seed and generation that did the work. `unit`, `better` and `headline` are what the evaluator declares about
-    the metric (`evaluators.metrics`).
+    arm, seed and generation that did the work. `unit`, `better`, `headline` and `n_of` are what the evaluator declares
+    about the metric (`evaluators.metrics`). `generations` is the number of generations of the arm, counting generation
+    0; it is None for an arm that is a checkpoint, which is not trained here.
     """
     for row in _measured(store, experiment):
         yield row | evaluators.about(row["evaluator"], row["metric"]).as_json()
@@ -37,7 +38,7 @@ def _measured(store: Store, experiment: Experiment) -> Iterator[dict[str, Any]]:
     made_by = {use.key: use.made_by for use in uses}
     tested: dict[str, tuple[str, int | None]] = {}
     for arm, seed in table_rows(experiment):
-        of_run = {"arm": arm, "seed": seed}
+        of_run = {"arm": arm, "seed": seed, "generations": generations_of(experiment, arm)}
         if arm not in tested:
             tested[arm] = _tested(part_of(experiment, arm, "data"))
         label, n = tested[arm]

@@ -21,3 +21,9 @@ def part_of(experiment: Experiment, arm: str, part: str) -> dict[str, Any]:
     own = next(each.get(part) for each in spec["arms"] if each["name"] == arm)
     found: dict[str, Any] = own or spec[part]
     return found
+
+
+def generations_of(experiment: Experiment, arm: str) -> int | None:
+    """Returns the number of generations of an arm, counting generation 0; None if the arm is a checkpoint."""
+    (checkpoint,) = (each.get("checkpoint") for each in experiment.spec["arms"] if each["name"] == arm)
+    return None if checkpoint else int(part_of(experiment, arm, "train")["generations"])

@@ -37,6 +37,22 @@ def test_what_is_known_of_a_score(evaluator: str, metric: str, expected: tuple[b
     assert (found.share, found.better, found.headline) == expected
 
 
+@pytest.mark.parametrize(
+    ("evaluator", "metric", "expected"),
+    [
+        ("accuracy", "top1", "images"),
+        ("few-shot", "5shot/acc", "episodes"),
+        ("hessian-spectrum", "top1_mean", "batches"),
+        ("hessian-spectrum", "trace", ""),
+        ("training", "test_accuracy/last", "images"),
+        ("of-a-package", "acc", ""),
+    ],
+)
+def test_what_the_n_of_a_score_counts(evaluator: str, metric: str, expected: str) -> None:
+    """The n of a trace counts batches, or probes where there is one batch, so it has no word."""
+    assert about(evaluator, metric).n_of == expected
+
+
 # --- declarations ---
 
 WIDER: list[dict[str, Any]] = [

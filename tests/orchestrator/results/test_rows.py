@@ -44,6 +44,8 @@ def test_rows_are_tidy_and_a_shared_score_is_in_the_rows_of_each_arm(store: Stor
         "unit": "share",
         "better": "higher",
         "headline": True,
+        "n_of": "images",
+        "generations": 2,
     }
     g0, g1 = (node(plan, arm, generation, "evaluation").key for arm, generation in (("normal", 0), ("seal", 1)))
     common["made_by"] = "by"
@@ -66,7 +68,7 @@ def test_the_last_and_the_best_epoch_of_each_committed_generation_are_separate(s
     measure(S1, 1, 0.25, None, 0.125)
     store.finish_generation(claimed(store, G0, experiment), "by", "mlflow://a", HASH)
     common = {"seed": 0, "generation": 0, "evaluator": "training", "dataset": "digits-noisy", "n": 896}
-    common |= {"unit": "share", "better": "higher"}
+    common |= {"unit": "share", "better": "higher", "n_of": "images", "generations": 2}
     last = common | {
         "metric": "test_accuracy/last",
         "value": 0.5,
@@ -105,3 +107,26 @@ def test_data_that_is_not_prepared_has_an_unknown_number_of_test_images(
     assert _tested({"name": "tiny-imagenet", "recipe": "probe-64"}) == ("tiny-imagenet.probe-64", None)
     assert _tested({"name": "digits", "of_later_code": 1}) == ("digits", None)
     assert _tested({"name": "digits-0-4"}) == ("digits-0-4", 449)
+
+
+def test_rows_have_the_number_of_generations_of_their_arm_and_a_checkpoint_has_none(store: Store) -> None:
+    short = {"generations": 1, "epochs": 3, "batch_size": 16}
+    arms: list[dict[str, Any]] = [
+        {"name": "normal", "method": {"name": "normal"}},
+        {"name": "short", "method": {"name": "normal"}, "train": short},
+        {"name": "theirs", "checkpoint": {"uri": "https://example.org/weights.pt", "sha256": HASH}},
+    ]
+    raw = small(arms=arms)
+    experiment, plan = submitted(store, raw), planned(raw)
+    for each in plan.nodes.values():
+        if each.kind == "evaluation":
+            score = {"top1": {"value": 0.5, "n": 896, "low": None, "high": None}}
+            store.finish_evaluation(
+                claimed(store, each.key, experiment), "by", "accuracy", "digits-noisy", score, {}, None
+            )
+    rows = results.result_rows(store, row(store, experiment))
+    assert [(each["arm"], each["generation"], each["generations"]) for each in rows] == [
+        ("normal", 1, 2),
+        ("short", 0, 1),
+        ("theirs", 0, None),
+    ]
