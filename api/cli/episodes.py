@@ -110,5 +110,6 @@ def _compare(options: argparse.Namespace, console: Console) -> int:
             if gain.low is None or gain.high is None
             else f", 95 % interval {gain.low:+.2f} to {gain.high:+.2f}"
         )
-        console.print(f"{name}: {gain.value:+.2f} points, paired over n = {gain.n} episodes{between}", highlight=False, markup=False)
+        found = f"{name}: {gain.value:+.2f} points, paired over n = {gain.n} episodes{between}"
+        console.print(found, highlight=False, markup=False, emoji=False)
     return 0

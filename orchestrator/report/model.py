@@ -29,7 +29,9 @@ class Cell:
 
     `best` is set only where the 95 % interval of the paired difference to every competitor excludes zero and has some
     width.
-    `difference` is `value` minus `published`, in the cell's unit.
+    `difference` is `value` minus `published`, in the cell's unit. `score_n` is the number of `score_n_of` (such as
+    images) that the score of each seed averages, or None where seeds differ in it. `episodes_half` is half the width of
+    the 95 % interval over episodes of a few-shot score, averaged over the seeds.
     """
 
     row: str
@@ -49,6 +51,9 @@ class Cell:
     published: float | None = None
     published_half: float | None = None
     difference: float | None = None
+    score_n: int | None = None
+    score_n_of: str = ""
+    episodes_half: float | None = None
     seeds: tuple[SeedScore, ...] = ()
 
 

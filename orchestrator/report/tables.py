@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from evaluators import about
-from evaluators.metrics import Better, Metric
+from evaluators.metrics import EPISODES, Better, Metric
 from orchestrator.report import model, notes, statistics
 from orchestrator.report.layouts import Layout
+from orchestrator.report.reading import sentences
 from orchestrator.report.source import Sample, Source
 from orchestrator.spec.tables import Cell, Published
 
@@ -55,7 +56,7 @@ def filled(layout: Layout) -> model.Table:
         columns=tuple(column.label for column in layout.columns),
         cells=cells,
         seeds=seeds,
-        reading=tuple(dict.fromkeys(_reading(shown, seeds, apart, layout))),
+        reading=tuple(dict.fromkeys([*sentences(cells, seeds, apart, layout), *_several_settings(shown)])),
         footnotes=tuple(dict.fromkeys([*layout.notes, *notes.of_samples(_samples(shown))])),
         source=layout.source,
     )
@@ -151,7 +152,7 @@ def _shown(place: Place, row: str, column: str, printed: Published) -> model.Cel
     )
     if sample is None or mean is None:
         return empty
-    scaled = mean.scaled(factor)
+    scaled, seeds = mean.scaled(factor), tuple(_seed_scores(sample, factor))
     return replace(
         empty,
         value=scaled.value,
@@ -160,7 +161,10 @@ def _shown(place: Place, row: str, column: str, printed: Published) -> model.Cel
         n=scaled.n,
         best=place.best,
         difference=None if value is None else scaled.value - value,
-        seeds=tuple(_seed_scores(sample, factor)),
+        score_n=_common_n(sample),
+        score_n_of=place.known.n_of,
+        episodes_half=_episodes_half(seeds) if place.known.n_of == EPISODES else None,
+        seeds=seeds,
     )
 
 
@@ -179,45 +183,25 @@ def _seed_scores(sample: Sample, factor: float) -> Iterator[model.SeedScore]:
             )
 
 
+def _common_n(sample: Sample) -> int | None:
+    counts = {sample.rows[seed]["n"] for seed in sample.values}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _episodes_half(seeds: tuple[model.SeedScore, ...]) -> float | None:
+    halves = [(each.high - each.low) / 2 for each in seeds if each.low is not None and each.high is not None]
+    return math.fsum(halves) / len(halves) if halves and len(halves) == len(seeds) else None
+
+
 def _samples(places: list[Place]) -> list[Sample]:
     return [place.sample for place in places if place.sample is not None]
 
 
-def _reading(places: list[Place], seeds: int, apart: int, layout: Layout) -> Iterator[str]:
-    """Sentences on how to read the table."""
-    measured = [place for place in places if place.mean is not None]
-    several = any(place.mean.n > 1 for place in measured if place.mean)
-    how = [f"mean over {seeds} seeds ± half the width of its 95 % t interval"] if seeds > 1 else []
-    if seeds == 1:
-        how.append(
-            "one seed, without an interval over seeds, where no n is given; "
-            "else mean over n seeds ± half its 95 % t interval"
-            if several
-            else "one seed: no interval over seeds is shown"
-        )
-    how += ["shares in percent"] if any(place.known.share for place in places) else []
-    how += ["–: not measured"] if len(measured) < len(places) else []
-    if how:
-        yield _sentence("; ".join(how))
-    if best := {place.mean.n for place in places if place.best and place.mean}:
-        paired_by = " or ".join(dict.fromkeys("seed by seed" if n > 1 else "episode by episode" for n in sorted(best)))
-        among = "column" if layout.compare == "rows" else "row"
-        yield (
-            f"Bold: best of its {among}; the 95 % interval of the difference to every other, paired {paired_by}, "
-            "excludes zero (not corrected for the number of comparisons)."
-            + (" Two seeds are few: it may be chance." if 2 in best else "")
-        )
-    if apart:
-        yield "Nothing is marked among scores that were evaluated under different settings or on different data."
-    if any(line.published for line in layout.lines):
-        yield f"Below each value: the value printed in {layout.source or 'the source'}, and ours minus the printed one."
-    for place in measured:
+def _several_settings(places: list[Place]) -> Iterator[str]:
+    """Sentences on scores that were evaluated under several settings, of which one is shown."""
+    for place in places:
         if place.sample is not None and place.sample.others:
             many, where = place.sample.others + 1, f"{place.cell.evaluator} on {place.sample.dataset}"
             settings = json.loads(place.sample.protocol).get("settings", {})
             first = ", ".join(f"{name} {value}" for name, value in settings.items())
             yield f"{where} was evaluated under {many} settings; the first one of the spec is shown ({first})."
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."

@@ -105,5 +105,5 @@ def _cell(cell: Cell, shown: Table) -> str:
         value = value.replace("-", "$-$", 1)
     if cell.best:
         value = rf"\textbf{{\boldmath {value}}}"
-    few = text.seeds(cell, shown)
-    return f"{value} ({escaped(few)})" if few else value
+    asides = ", ".join(text.asides(cell, shown))
+    return f"{value} ({escaped(asides)})" if asides else value

@@ -71,8 +71,8 @@ def _table(shown: Table) -> Iterator[str]:
 
 def _cell(cell: Cell, shown: Table) -> str:
     value = f"**{text.value(cell)}**" if cell.best else text.value(cell)
-    extra = [each for each in (text.seeds(cell, shown), text.published(cell)) if each]
-    return "<br>".join([value, *extra])
+    printed = text.published(cell)
+    return "<br>".join([value, *text.asides(cell, shown), *([printed] if printed else [])])
 
 
 def _provenance(report: Report) -> Iterator[str]:

@@ -3,45 +3,46 @@
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator.numbers import decimals, number, with_half
 from orchestrator.report.model import ArmSettings, Cell, Experiment, Generation, Provenance, Table
 
 DASH = "–"
 
 
-def decimals(value: float, percent: bool) -> int:
-    """Digits after the decimal point: two, or four for numbers below 1 that are not in percent."""
-    return 2 if percent or abs(value) >= 1 or value == 0 else 4
-
-
-def number(value: float, digits: int) -> str:
-    """`value` with `digits` after the decimal point; very large and very small numbers in scientific notation."""
-    if value and not 1e-4 <= abs(value) < 1e7:
-        return f"{value:.3g}"
-    return f"{value:.{digits}f}"
-
-
 def value(cell: Cell) -> str:
-    """The value of a cell with half the width of its interval, such as `94.12 ± 0.83`; a dash where there is none."""
+    """The value of a cell with half the width of its interval, such as `94.12 ± 0.83`; a dash where there is none.
+
+    The interval is over seeds. With one seed it is over the episodes of a few-shot score, and other scores have none.
+    """
     if cell.value is None:
         return DASH
-    digits = decimals(cell.value, cell.unit == "percent")
-    shown = number(cell.value, digits)
-    return shown if cell.high is None else f"{shown} ± {number(cell.high - cell.value, digits)}"
+    half = cell.episodes_half if cell.high is None else cell.high - cell.value
+    return with_half(cell.value, half, cell.unit == "percent")
 
 
-def seeds(cell: Cell, table: Table) -> str:
-    """The number of seeds of a cell, such as `n = 2`; empty where it is the number that most cells have."""
-    return f"n = {cell.n}" if cell.value is not None and cell.n != table.seeds else ""
+def episodes(cell: Cell) -> str:
+    """Half of our interval over episodes, beside a printed one, such as `episodes ± 0.81`; empty where not both are.
+
+    It is the mean over the seeds. With one seed it stands behind the value itself.
+    """
+    if cell.episodes_half is None or cell.high is None or cell.published_half is None:
+        return ""
+    return f"episodes ± {number(cell.episodes_half, decimals(cell.episodes_half, cell.unit == 'percent'))}"
+
+
+def asides(cell: Cell, table: Table) -> list[str]:
+    """What stands below a value: its number of seeds where it is not that of most cells, and `episodes`."""
+    seeds = f"n = {cell.n}" if cell.value is not None and cell.n != table.seeds else ""
+    return [each for each in (seeds, episodes(cell)) if each]
 
 
 def published(cell: Cell) -> str:
     """The published value, and ours minus it, such as `54.37 (+0.03)`; empty where none was published."""
     if cell.published is None:
         return ""
-    digits = decimals(cell.published, cell.unit == "percent")
-    shown = number(cell.published, digits)
-    if cell.published_half is not None:
-        shown += f" ± {number(cell.published_half, digits)}"
+    percent = cell.unit == "percent"
+    shown = with_half(cell.published, cell.published_half, percent)
+    digits = decimals(cell.published, percent)
     return shown if cell.difference is None else f"{shown} ({cell.difference:+.{digits}f})"
 
 
