@@ -106,7 +106,7 @@ for everything in (False, True):
     console = Console(width=120)
     with console.capture() as capture:
         console.print(results_table(rows, everything))
-    lines.append([line.split() for line in capture.get().splitlines() if "latency" in line])
+    lines.append([line.split() for line in capture.get().splitlines() if "ms" in line or "latency" in line])
 shown = {{row["metric"]: [row["unit"], row["better"], row["headline"]] for row in rows}}
 cells = [[cell.row, cell.unit, cell.value, cell.best] for (cell,) in table.cells]
 print(json.dumps([list(table.columns), cells, shown, lines]))
@@ -119,9 +119,10 @@ def test_its_scores_are_shown_as_it_declares_them(site: Path, tmp_path: Path) ->
     assert columns == ["batch1/accuracy_cost (ms)"]
     assert cells == [["normal", "plain", 5.5, False], ["seal", "plain", 2.5, True]]
     assert shown == {"batch1/accuracy_cost": ["ms", "lower", True], "spread": ["ms", None, False]}
-    first = ["latency", "digits-noisy", "batch1/accuracy_cost", "ms", "5.50", "±", "0.50", "2.50", "±", "0.56"]
-    assert headlines == [first]
-    assert everything == [first, ["latency", "digits-noisy", "spread", "ms", "0.50", "±", "0.00", "0.50", "±", "0.00"]]
+    heading = ["latency", "digits-noisy", "(n", "=", "100)"]
+    first = ["batch1/accuracy_cost", "ms", "5.50", "±", "0.50", "2.50", "±", "0.56"]
+    assert headlines == [heading, first]
+    assert everything == [heading, first, ["spread", "ms", "0.5000", "±", "0.0000", "0.5000", "±", "0.0000"]]
 
 
 CHECKED = f"""{COMMON}
@@ -199,7 +200,7 @@ print(json.dumps(evaluators.about("latency", "batch1/accuracy_cost").as_json()))
 
 
 def test_without_its_package_a_score_is_guessed_by_its_name(tmp_path: Path) -> None:
-    assert answer(tmp_path, GONE, str(tmp_path)) == {"unit": "", "better": None, "headline": True}
+    assert answer(tmp_path, GONE, str(tmp_path)) == {"unit": "", "better": None, "headline": True, "n_of": ""}
 
 
 # --- a method ---
