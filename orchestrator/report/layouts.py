@@ -109,7 +109,7 @@ def _default(sources: list[Source]) -> Iterator[Layout]:
         if lines and columns:
             yield Layout(
                 name=evaluator,
-                caption=f"{evaluator} after the last evaluated generation of each arm",
+                caption=f"{evaluator} after the last evaluated generation of each arm{_ends(lines)}",
                 compare="rows",
                 lines=tuple(lines),
                 columns=columns,
@@ -158,14 +158,28 @@ def _lines(source: Source, evaluator: str, columns: Iterable[Axis]) -> Iterator[
             shared.setdefault(nodes, []).append(arm)
     for measured, arms in shared.items():
         if measured:
-            of = ", ".join(arms) if len(arms) <= _MANY else f"{arms[0]} and {len(arms) - 1} more"
-            yield _line(source, "generation 0" if len(shared) == 1 else f"generation 0 of {of}", arms[0], 0)
+            of = f"generation 0 of {_named(arms)}"
+            yield _line(source, "generation 0" if len(shared) == 1 else of, arms[0], 0)
     for arm, generations in evaluated.items():
         if generations:
             lasts = {max(source.evaluated_generations(arm, evaluator, column.dataset), default=0) for column in columns}
             for earlier in sorted(lasts - {0, generations[-1]}):
                 yield _line(source, f"{arm}, generation {earlier}", arm, earlier)
             yield _line(source, arm, arm, generations[-1])
+
+
+def _ends(lines: Iterable[Line]) -> str:
+    """Which generation each row shows, such as ` (5: normal, llf; 2: short)`; empty where all show the same one."""
+    ends: dict[int, list[str]] = {}
+    for line in lines:
+        if line.axis.generation and not line.label.endswith(f"generation {line.axis.generation}"):
+            ends.setdefault(line.axis.generation, []).append(line.label)
+    texts = (f"{generation}: {_named(labels)}" for generation, labels in ends.items())
+    return f" ({'; '.join(texts)})" if len(ends) > 1 else ""
+
+
+def _named(arms: list[str]) -> str:
+    return ", ".join(arms) if len(arms) <= _MANY else f"{arms[0]} and {len(arms) - 1} more"
 
 
 def _line(source: Source, label: str, arm: str, generation: int) -> Line:

@@ -88,6 +88,20 @@ def test_arms_that_do_not_share_generation_0_have_each_their_own(store: Store) -
     assert rows == ("generation 0 of normal, seal", "generation 0 of few", "normal", "seal", "few")
 
 
+def test_a_table_of_arms_with_different_last_generations_says_which(store: Store) -> None:
+    train = {"generations": 3, "epochs": 3, "batch_size": 16}
+    arms = [
+        {"name": "normal", "method": {"name": "normal"}, "train": train},
+        {"name": "seal", "method": {"name": "seal"}},
+    ]
+    experiment = submitted(store, small(arms=arms))
+    for node in planned(small(arms=arms)).nodes.values():
+        if node.kind == "evaluation":
+            evaluated(store, experiment, node, {"top1": 0.5})
+    (table,) = report.build(store, [row(store, experiment)]).tables
+    assert table.caption == "accuracy after the last evaluated generation of each arm (2: normal; 1: seal)"
+
+
 def test_tables_of_one_name_and_equal_columns_are_one(store: Store) -> None:
     first = scored(store, BOTH, name="first", tables=[ONE_TABLE])
     second = scored(store, BOTH, name="second", data=OTHER_DATA, tables=[ONE_TABLE | {"source": "another"}])
