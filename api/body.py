@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 from fastapi import Request
 
 from api.problems import ApiProblem
+from trainer.core.json_text import finite, unique_names
 
 MAX_BYTES = 256 * 1024
 """The largest spec, in bytes."""
@@ -39,7 +40,7 @@ def parse(raw: bytes) -> Any:
         text = raw.decode()
         if _depth(text) > MAX_DEPTH:
             _refuse(f"it is nested deeper than {MAX_DEPTH} levels")
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=unique_names, parse_constant=_no_constant, parse_float=finite)
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeError as error:
         _refuse(f"it is not valid Unicode: {error}")
@@ -50,22 +51,6 @@ def parse(raw: bytes) -> Any:
 
 def _refuse(why: str) -> NoReturn:
     raise ApiProblem(400, "INVALID_JSON", "Not valid JSON", f"The body cannot be read as JSON: {why}.")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"{name!r} appears twice in one object")
-        found[name] = value
-    return found
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), -float("inf")):
-        raise ValueError(f"{text} is too large for a number")
-    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -33,7 +33,6 @@ ELSEWHERE = {
     "orchestrator/driver/__main__.py": "orchestrator/driver/test_driver.py",
     "orchestrator/driver/attempt.py": "orchestrator/driver/test_driver.py",
     "orchestrator/driver/committer.py": "e2e",
-    "orchestrator/driver/conclude.py": "e2e",
     "orchestrator/driver/evaluate.py": "e2e",
     "orchestrator/driver/heartbeat.py": "e2e",
     "orchestrator/driver/payloads.py": "orchestrator/driver/test_driver.py",

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.tables import search_table
+from api.cli.wording import of_last
 from orchestrator.states import ExperimentState
 
 REPORT_S = 10.0
@@ -83,7 +84,7 @@ def _panel(view: dict[str, Any]) -> Group:
         table.add_row(
             _plain(row["arm"]),
             str(row["seed"]),
-            f"{row['generation'] + 1}/{row['generations']}" if begun else "-",
+            of_last(row["generation"], row["generations"]) if begun else "-",
             f"{row['epoch'] + 1}/{row['epochs']}" if begun else "-",
             _plain(row["phase"] or "waiting"),
             _percent(row["train_accuracy"]),
@@ -117,7 +118,7 @@ def _duration(seconds: float) -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
-    generation = f"generation {row['generation'] + 1}/{row['generations']}"
+    generation = f"generation {of_last(row['generation'], row['generations'])}"
     epoch = f"epoch {row['epoch'] + 1}/{row['epochs']} ({row['phase']})"
     accuracy = f"train {_percent(row['train_accuracy'])} test {_percent(row['test_accuracy'])}"
     return f"{_name(row):<16} {generation} {epoch}: {accuracy}"

@@ -20,7 +20,7 @@ def parsed(raw: bytes) -> Any:
     if not text.strip():
         raise ValueError("is empty")
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(text, object_pairs_hook=unique_names, parse_constant=_no_constant, parse_float=finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except _ConstantError as error:
@@ -41,7 +41,8 @@ def _no_constant(name: str) -> NoReturn:
     raise _ConstantError(name)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object of JSON from its members. Raises ValueError for a name that is repeated."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -50,7 +51,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
+    """Returns the number `text` of JSON. Raises ValueError for one that is too large for a float."""
     value = float(text)
     if value in (float("inf"), -float("inf")):
         raise ValueError(f"{text} is too large for a number")

@@ -56,7 +56,7 @@ def test_the_end_is_printed_with_the_last_numbers() -> None:
     assert lines == [
         "succeeded",
         "small succeeded: 8/8 epochs, 2/2 evaluations",
-        "  seal/seed0       generation 2/2 epoch 1/4 (forgetting): train 98.7% test 50.0%",
+        "  seal/seed0       generation 1 of 1 epoch 1/4 (forgetting): train 98.7% test 50.0%",
     ]
 
 
