@@ -1,6 +1,5 @@
 """Shows an experiment while it runs: as a live table on a terminal, otherwise as plain lines."""
 
-import re
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -13,12 +12,11 @@ from rich.text import Text
 
 from api.cli.tables import search_table
 from api.cli.wording import of_last
+from orchestrator.printable import printable
 from orchestrator.states import ExperimentState
 
 REPORT_S = 10.0
 """Seconds between two reports of the numbers where there is no terminal."""
-_ESCAPE = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def follow(views: Iterable[dict[str, Any]], console: Console) -> dict[str, Any]:
@@ -71,7 +69,7 @@ def _say(console: Console, text: str) -> None:
 
 def _plain(text: str, style: str = "") -> Text:
     """Returns text of a user as it is: no markup, no emoji codes, no terminal codes, folded where it is too long."""
-    return Text(_CONTROL.sub("", _ESCAPE.sub("", text)), style=style, overflow="fold")
+    return Text(printable(text).replace("\t", " "), style=style, overflow="fold")
 
 
 def _panel(view: dict[str, Any]) -> Group:

@@ -1,15 +1,14 @@
 """The failures of an experiment: the first one of every arm, in one sentence each."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from orchestrator.printable import printable
 from orchestrator.states import NodeState
 from orchestrator.store.records import NodeUse, StoredNode
 
 SENTENCE = 400
 """The largest length of a sentence, in characters."""
-_TERMINAL_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -39,7 +38,7 @@ def failures(uses: Iterable[NodeUse], nodes: Mapping[str, StoredNode]) -> list[d
 
 def sentence(message: str) -> str:
     """Returns the message as one line without terminal codes; of a traceback, only the innermost error remains."""
-    text = _TERMINAL_CODES.sub("", message)
+    text = printable(message)
     if _TRACEBACK in text:
         text = next((line for line in reversed(text.splitlines()) if line and not line[0].isspace()), text)
     text = " ".join(text.split())

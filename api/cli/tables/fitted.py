@@ -11,6 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from orchestrator.printable import printable
+
 _GAP = "  "
 _NARROWEST = 24
 """The cells that a column of text needs at least to stand beside others."""
@@ -151,5 +153,5 @@ class _Printer:
 
 
 def _clean(text: str) -> str:
-    """Returns `text` on one line, without control characters, which could move the cursor of a terminal."""
-    return "".join(each for each in " ".join(text.split()) if each.isprintable())
+    """Returns `text` on one line, without what a terminal would obey."""
+    return "".join(each for each in printable(" ".join(text.split())) if each.isprintable())
